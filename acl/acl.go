@@ -1,26 +1,68 @@
 // Package acl says who may ask for what: clients, destinations, ports, methods
 // and times, in rules of which the first match decides, and which addresses may
-// be dialled at all. It opens no connection.
+// be dialled at all. It opens no connection and resolves no name.
 package acl
 
 import (
+	"errors"
+	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
-// Options of access control. (yaml tags: lower_snake.)
-type Options struct{}
+// List is a compiled set of rules. Everything but the memory of passwords and
+// of failed log-ins is immutable; it is safe for concurrent use. A change of
+// the options or of a file they name takes a new List.
+type List struct {
+	clients networks // allow_from
+	vouched networks // allow_to
+	connect ports
+	safe    ports
+	rules   []rule
+	last    closing
+	auth    *authenticator // nil: no authentication is configured
 
-// DefaultOptions returns the defaults: loopback and private clients may use
-// the proxy, nobody may reach loopback, link-local, metadata or unspecified
-// addresses through it, CONNECT goes to port 443.
-func DefaultOptions() Options { panic("todo") }
+	services   func() []Service
+	interfaces func() ([]net.Addr, error)
+	zone       *time.Location
+	text       builtin
+}
 
-// List is a compiled set of rules; immutable, safe for concurrent use.
-type List struct{}
+// closing is what happens to a request that no rule decided.
+type closing struct {
+	needUser bool
+	text     string
+}
 
-// New compiles o and reads the files it names.
-func New(o Options) (*List, error) { panic("todo") }
+// New compiles o and reads the files it names. The error joins every problem
+// found, each named by its key.
+func New(o Options) (*List, error) {
+	var p problems
+	l := &List{
+		clients:    p.networks("acl.allow_from", o.AllowFrom),
+		vouched:    p.networks("acl.allow_to", o.AllowTo),
+		connect:    p.ports("acl.connect_ports", o.ConnectPorts),
+		safe:       p.ports("acl.safe_ports", o.SafePorts),
+		rules:      p.rules(o),
+		auth:       p.authenticator(o.Auth),
+		services:   o.Services,
+		interfaces: net.InterfaceAddrs,
+		zone:       time.Local,
+	}
+	if l.services == nil {
+		l.services = func() []Service { return nil }
+	}
+	l.last = closing{text: "allow everything else"}
+	if l.auth != nil && o.Auth.Required {
+		l.last = closing{needUser: true, text: "allow everything else: auth required"}
+	}
+	l.text = l.builtin()
+	if err := errors.Join(p.found...); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
 
 // Query is one request as the rules see it.
 type Query struct {
@@ -32,6 +74,11 @@ type Query struct {
 	URL    string
 	User   string // authenticated user, empty if none
 	Time   time.Time
+
+	// Addrs are the addresses Host resolves to, when they are known. Rules with
+	// destination networks cannot match a name without them; see
+	// List.WantsAddrs.
+	Addrs []netip.Addr
 }
 
 // Verdict is what the rules say.
@@ -42,32 +89,89 @@ type Verdict struct {
 	Reason   string // bounded label for cachenode_denied_total: client, destination, port, method, time, auth, rule
 }
 
-// Check returns the first matching rule's decision; no match denies.
-func (l *List) Check(q *Query) Verdict { panic("todo") }
+// The reasons of a Verdict that does not allow.
+const (
+	reasonClient      = "client"
+	reasonDestination = "destination"
+	reasonPort        = "port"
+	reasonMethod      = "method"
+	reasonTime        = "time"
+	reasonAuth        = "auth"
+	reasonRule        = "rule"
+)
 
-// DialAllowed is the destination guard: whether the proxy may open a connection to this very
-// address. It is called with the address that is dialled (net.Dialer.Control), after DNS. connect says that it is for a
-// CONNECT tunnel. The error is a *Denied.
-func (l *List) DialAllowed(addr netip.AddrPort) error { panic("todo") }
-
-// Denied is a refused destination.
-type Denied struct {
-	Addr   netip.AddrPort
-	Reason string // loopback, link-local, metadata, unspecified, multicast, own-service …
+// Check returns the first matching rule's decision. Before the configured rules
+// stand the built-in ones: the client must be in allow_from, a destination
+// given as an address must pass the guard of DialAllowed (own services aside,
+// which only the dial can tell), and the port must be one of connect_ports or
+// safe_ports. After them, allowed clients may do what no rule decided.
+func (l *List) Check(q *Query) Verdict {
+	if !l.clients.contains(plain(q.Client)) {
+		return Verdict{Rule: l.text.clients, Reason: reasonClient}
+	}
+	dst, err := readDestination(q)
+	if err != nil {
+		return Verdict{Rule: l.text.literals, Reason: reasonDestination}
+	}
+	if l.guarded(dst) {
+		return Verdict{Rule: l.text.guard, Reason: reasonDestination}
+	}
+	if rule, ok := l.portAllowed(q, dst); !ok {
+		return Verdict{Rule: rule, Reason: reasonPort}
+	}
+	for i := range l.rules {
+		switch l.rules[i].match(q, dst, l.zone) {
+		case matched:
+			return l.rules[i].verdict
+		case needsUser:
+			return Verdict{NeedAuth: true, Rule: l.rules[i].verdict.Rule, Reason: reasonAuth}
+		}
+	}
+	if l.last.needUser && q.User == "" {
+		return Verdict{NeedAuth: true, Rule: l.last.text, Reason: reasonAuth}
+	}
+	return Verdict{Allow: true, Rule: l.last.text}
 }
 
-func (d *Denied) Error() string { return "destination " + d.Addr.String() + " is not allowed: " + d.Reason }
+// portAllowed is the port policy. Tunnels go to connect_ports; to an address
+// that allow_to names they may also go to unprivileged ports, since the
+// operator has vouched for that network: `--allow-to 127.0.0.0/8` is enough to
+// tunnel to a test server. A name gets no such grace, whatever it resolves to.
+func (l *List) portAllowed(q *Query, dst destination) (rule string, ok bool) {
+	if q.Port == 0 {
+		return l.text.safe, false
+	}
+	if q.Method != "CONNECT" {
+		return l.text.safe, l.safe.contains(q.Port)
+	}
+	if l.connect.contains(q.Port) {
+		return "", true
+	}
+	vouched := q.Port >= 1024 && dst.literal.IsValid() && l.vouched.contains(dst.literal)
+	return l.text.connect, vouched
+}
+
+// WantsAddrs reports whether some rule looks at destination networks, so that a
+// Query for a name is decided well only with its Addrs.
+func (l *List) WantsAddrs() bool {
+	return slices.ContainsFunc(l.rules, func(r rule) bool { return !r.to.empty() })
+}
 
 // Authenticate checks Basic credentials from a Proxy-Authorization value.
 // ok is false when they are missing or wrong; retry is how long this client
 // must wait after too many failures (then the password is not even looked at).
 // With no user file configured it returns "", true, 0 for every value.
 func (l *List) Authenticate(client netip.Addr, value string, now time.Time) (user string, ok bool, retry time.Duration) {
-	panic("todo")
+	if l.auth == nil {
+		return "", true, 0
+	}
+	return l.auth.check(client, value, now)
 }
 
 // Realm is the realm of Proxy-Authenticate; empty: no authentication is configured.
-func (l *List) Realm() string { panic("todo") }
-
-// Rules prints the effective rules, one per line, in order, for `config show`.
-func (l *List) Rules() []string { panic("todo") }
+func (l *List) Realm() string {
+	if l.auth == nil {
+		return ""
+	}
+	return l.auth.realm
+}

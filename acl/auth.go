@@ -1,0 +1,140 @@
+package acl
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// maxCredentials bounds a Proxy-Authorization value that is looked at, in bytes.
+const maxCredentials = 1024
+
+// authenticator checks Basic credentials (RFC 7617) against a userFile.
+type authenticator struct {
+	realm   string
+	users   *userFile
+	ttl     time.Duration
+	key     [sha256.Size]byte
+	flight  singleflight.Group
+	hashing chan struct{} // one slot a processor: hashing is all computing
+
+	mu       sync.Mutex // guards verified and failures
+	verified *recent[digest, verifiedUser]
+	failures *backoff
+}
+
+// digest identifies credentials under the authenticator's own random key, so
+// that what is remembered is of no use to whoever reads the memory of it.
+type digest [sha256.Size]byte
+
+type verifiedUser struct {
+	name  string
+	until time.Time
+}
+
+func newAuthenticator(o Auth, users *userFile) *authenticator {
+	a := &authenticator{
+		realm:    o.Realm,
+		users:    users,
+		ttl:      o.CacheTTL.D(),
+		hashing:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		verified: newRecent[digest, verifiedUser](o.CacheEntries),
+		failures: newBackoff(o.FreeFailures, o.MaxBackoff.D()),
+	}
+	_, _ = rand.Read(a.key[:]) // never fails
+	return a
+}
+
+func (a *authenticator) check(client netip.Addr, value string, now time.Time) (user string, ok bool, retry time.Duration) {
+	if value == "" || len(value) > maxCredentials {
+		return "", false, 0
+	}
+	id := a.digest(value)
+	user, ok, retry = a.known(client, id, now)
+	if ok || retry > 0 {
+		return user, ok, retry
+	}
+	user, password, ok := parseBasic(value)
+	if !ok {
+		return "", false, 0
+	}
+	if !a.verify(user, password, id) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return "", false, a.failures.fail(client, now)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ttl > 0 {
+		a.verified.put(id, verifiedUser{user, now.Add(a.ttl)})
+	}
+	return user, true, 0
+}
+
+// known answers from memory: a client that has to wait, or credentials that
+// were right not long ago.
+func (a *authenticator) known(client netip.Addr, id digest, now time.Time) (user string, ok bool, retry time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if retry = a.failures.wait(client, now); retry > 0 {
+		return "", false, retry
+	}
+	v, ok := a.verified.get(id)
+	if !ok || !now.Before(v.until) {
+		return "", false, 0
+	}
+	return v.name, true, 0
+}
+
+// verify pays for the hash, once for the same credentials however many
+// requests bring them at the same moment.
+func (a *authenticator) verify(user, password string, id digest) bool {
+	right, _, _ := a.flight.Do(string(id[:]), func() (any, error) {
+		a.hashing <- struct{}{}
+		defer func() { <-a.hashing }()
+		return a.users.verify(user, password, a.pick(user)), nil
+	})
+	return right.(bool)
+}
+
+// pick is a number that is always the same for a user name and cannot be
+// foreseen.
+func (a *authenticator) pick(user string) uint64 {
+	id := a.digest(user)
+	return binary.BigEndian.Uint64(id[:])
+}
+
+func (a *authenticator) digest(s string) digest {
+	var buf [sha256.Size + maxCredentials]byte
+	n := copy(buf[:], a.key[:])
+	n += copy(buf[n:], s)
+	return sha256.Sum256(buf[:n])
+}
+
+// parseBasic reads the value of a Proxy-Authorization field (RFC 7617 §2).
+func parseBasic(value string) (user, password string, ok bool) {
+	scheme, encoded, ok := strings.Cut(value, " ")
+	if !ok || !strings.EqualFold(scheme, "basic") {
+		return "", "", false
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.Trim(encoded, " "))
+	if err != nil {
+		return "", "", false
+	}
+	user, password, ok = strings.Cut(string(raw), ":")
+	if !ok || user == "" || !utf8.ValidString(user) || strings.ContainsFunc(string(raw), isControl) {
+		return "", "", false
+	}
+	return user, password, true
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
