@@ -32,6 +32,7 @@ type Entry struct {
 	RequestID   string
 	CacheStatus string // our member of Cache-Status
 	ProxyError  string // the error type of Proxy-Status, empty if none
+	Denied      string // bounded label of the rule kind that refused it, empty if none did
 }
 
 // Tag is the part of squid's result code that says what the cache did.
