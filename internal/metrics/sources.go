@@ -1,0 +1,98 @@
+package metrics
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sources are the numbers that other parts own and that are read when somebody
+// asks. A nil func is a part that is not there: its numbers are zero. They may
+// be called from many goroutines and must not block.
+type Sources struct {
+	Cache      func() CacheStats
+	Proxy      func() ProxyStats
+	ICP        func() ICPStats
+	Draining   func() bool
+	LogDropped func() uint64 // access log lines lost
+}
+
+// CacheStats are the numbers of the store.
+type CacheStats struct {
+	Objects  int64 // stored objects, each counted once
+	Bytes    int64 // on disk
+	Capacity int64 // on disk, 0: no disk tier
+
+	MemObjects  int64
+	MemBytes    int64
+	MemCapacity int64
+
+	Evictions uint64 // objects dropped to make room
+	Corrupt   uint64 // objects dropped because their bytes were damaged
+	Writes    uint64 // objects written to disk
+	Reads     uint64 // objects read from disk
+	Removed   uint64 // segment files deleted
+	ReadOnly  bool
+}
+
+// ProxyStats are the numbers of the proxy's clients at this moment.
+type ProxyStats struct {
+	Connections int64 // open client connections
+	Requests    int64 // requests being served, tunnels not included
+	Tunnels     int64 // open tunnels
+}
+
+// ICPStats are the totals of the ICP server and client, as squid names them.
+type ICPStats struct {
+	PktsSent, PktsRecv       uint64
+	QueriesSent, QueriesRecv uint64
+	RepliesSent, RepliesRecv uint64
+	QueryTimeouts            uint64
+	BytesSent, BytesRecv     uint64
+	QueryBytesSent           uint64
+	QueryBytesRecv           uint64
+	ReplyBytesSent           uint64
+	ReplyBytesRecv           uint64
+	TimesUsed                uint64
+}
+
+func (s *Sources) cache() CacheStats {
+	if s.Cache == nil {
+		return CacheStats{}
+	}
+	return s.Cache()
+}
+
+func (s *Sources) proxy() ProxyStats {
+	if s.Proxy == nil {
+		return ProxyStats{}
+	}
+	return s.Proxy()
+}
+
+func (s *Sources) icp() ICPStats {
+	if s.ICP == nil {
+		return ICPStats{}
+	}
+	return s.ICP()
+}
+
+// Usage is what this process has used since it started.
+type Usage struct {
+	CPU         time.Duration // user and system
+	MaxResident int64         // bytes
+	MajorFaults int64         // page faults that waited for the disk
+}
+
+// ReadUsage asks the kernel.
+func ReadUsage() Usage {
+	var r unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
+		return Usage{}
+	}
+	return Usage{
+		CPU:         time.Duration(r.Utime.Nano() + r.Stime.Nano()),
+		MaxResident: r.Maxrss << 10,
+		MajorFaults: r.Majflt,
+	}
+}
