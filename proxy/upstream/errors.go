@@ -35,7 +35,6 @@ func (e *Error) Unwrap() error { return e.Err }
 var (
 	errEmptyReply     = errors.New("connection closed before a response")
 	errHeadTooLarge   = errors.New("response head too large")
-	errHeadTimeout    = errors.New("no response in time")
 	errConnectTimeout = errors.New("connection took too long")
 	errNoConnFree     = errors.New("all connections to the host are in use")
 	errClosed         = errors.New("client is closed")
@@ -93,7 +92,7 @@ func classOf(err error) Error {
 	case is[*dns.Error](err):
 		return dnsClass(err)
 	case is[requestError](err):
-		return Error{Page: "ERR_INVALID_REQ", Status: 400, Type: "http_request_error"}
+		return requestClass(err)
 	case errors.Is(err, errHeadTooLarge):
 		return Error{Page: "ERR_TOO_BIG", Status: 502, Type: "http_response_header_section_size"}
 	case is[protocolError](err) && !is[bodyError](err):
@@ -105,12 +104,36 @@ func classOf(err error) Error {
 	case is[headError](err):
 		return headClass(err)
 	}
+	if e, ok := errors.AsType[*parentRefusal](err); ok {
+		return parentClass(e.code)
+	}
 	return connectClass(err)
 }
 
 func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
+}
+
+func requestClass(err error) Error {
+	e := Error{Page: "ERR_INVALID_REQ", Status: 400, Type: "http_request_error"}
+	if isTimeout(err) {
+		e.Status = 408 // the client stopped in the middle of its body
+	}
+	return e
+}
+
+// parentClass words a parent's refusal to open a tunnel.
+func parentClass(code int) Error {
+	switch code {
+	case 403:
+		return Error{Page: "ERR_ACCESS_DENIED", Status: 403, Type: "http_request_denied"}
+	case 504:
+		return Error{Page: "ERR_CONNECT_FAIL", Status: 504, Type: "connection_timeout"}
+	case 407:
+		return Error{Page: "ERR_CANNOT_FORWARD", Status: 502, Type: "proxy_configuration_error"}
+	}
+	return Error{Page: "ERR_CONNECT_FAIL", Status: 502, Type: "destination_unavailable"}
 }
 
 func dnsClass(err error) Error {
@@ -149,7 +172,7 @@ func bodyClass(err error) Error {
 
 func headClass(err error) Error {
 	switch {
-	case isTimeout(err), errors.Is(err, errHeadTimeout):
+	case isTimeout(err):
 		return Error{Page: "ERR_READ_TIMEOUT", Status: 504, Type: "connection_read_timeout"}
 	case errors.Is(err, errEmptyReply):
 		return Error{Page: "ERR_ZERO_SIZE_OBJECT", Status: 502, Type: "connection_terminated"}

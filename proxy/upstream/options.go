@@ -80,7 +80,7 @@ type Parent struct {
 
 // HealthOptions of the parents.
 type HealthOptions struct {
-	// How often each parent is tried with a connection; 0 switches the checks off.
+	// How often each parent is tried with a connection; 0 switches the checks off, and then no parent ever counts as down.
 	Interval units.Duration `yaml:"interval"`
 	// How long such a connection may take.
 	Timeout units.Duration `yaml:"timeout"`

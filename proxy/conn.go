@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// Listener wraps ln so that the bytes of each request can be told, head
+// included. A server that hands requests to a Proxy listens through it and
+// sets ConnContext.
+func Listener(ln net.Listener) net.Listener { return countingListener{ln} }
+
+// ConnContext is for http.Server.ConnContext.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+type connKey struct{}
+
+type countingListener struct{ net.Listener }
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{Conn: c}, nil
+}
+
+// countedConn counts what passes. Its counters are read between requests, so
+// each request's share is a difference.
+type countedConn struct {
+	net.Conn
+	in, out atomic.Int64
+}
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.in.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.out.Add(int64(n))
+	return n, err
+}
+
+// ReadFrom keeps the kernel's road from file or socket to socket open.
+func (c *countedConn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(c.Conn, r)
+	c.out.Add(n)
+	return n, err
+}
+
+// CloseWrite half-closes the connection, which a tunnel passes on.
+func (c *countedConn) CloseWrite() error {
+	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return hc.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// NetConn returns the connection beneath, for splice(2).
+func (c *countedConn) NetConn() net.Conn { return c.Conn }
+
+// connOf returns the counted connection of a request, nil without Listener.
+func connOf(ctx context.Context) *countedConn {
+	c, _ := ctx.Value(connKey{}).(*countedConn)
+	return c
+}

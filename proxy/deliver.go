@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// writePiece bounds what one write deadline covers.
+const writePiece = 1 << 20
+
+// deliver answers from a stored or storable response: m says what, src holds
+// the body that m describes. age is its current age, negative for one that
+// comes straight from the origin.
+func (x *exchange) deliver(m *cache.Meta, src source, a cache.Answer, age time.Duration) {
+	h := x.w.Header()
+	for k, v := range m.Header {
+		h[k] = v
+	}
+	if age >= 0 {
+		h["Age"] = []string{strconv.FormatInt(min(int64(age/time.Second), 1<<31), 10)}
+	}
+	delete(h, "Content-Range")
+	switch a.Status {
+	case http.StatusNotModified:
+		notModified(h)
+		x.writeHead(a.Status)
+	case http.StatusPreconditionFailed:
+		x.empty(h, a.Status)
+	case http.StatusRequestedRangeNotSatisfiable:
+		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(m.Total, 10)}
+		x.empty(h, a.Status)
+	case http.StatusPartialContent:
+		x.ranges(m, src, a.Spans)
+	default:
+		x.whole(m, src, a.Status)
+	}
+}
+
+func (x *exchange) whole(m *cache.Meta, src source, status int) {
+	setLength(x.w.Header(), m.Length)
+	x.writeHead(status)
+	if x.r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
+		x.copy(src, 0, m.Length)
+	}
+}
+
+// ranges answers with one part, or with several as multipart/byteranges (RFC
+// 9110 §14.6).
+func (x *exchange) ranges(m *cache.Meta, src source, spans []cache.Span) {
+	h := x.w.Header()
+	if len(spans) == 1 {
+		h["Content-Range"] = []string{contentRange(spans[0], m.Total)}
+		setLength(h, spans[0].Len)
+		x.writeHead(http.StatusPartialContent)
+		x.copySpan(m, src, spans[0])
+		return
+	}
+	boundary := rand.Text()
+	parts := make([]string, len(spans)+1)
+	var length int64
+	for i, s := range spans {
+		parts[i] = "--" + boundary + "\r\n"
+		if ct := m.Header.Get("Content-Type"); ct != "" {
+			parts[i] += "Content-Type: " + ct + "\r\n"
+		}
+		parts[i] += "Content-Range: " + contentRange(s, m.Total) + "\r\n\r\n"
+		if i > 0 {
+			parts[i] = "\r\n" + parts[i]
+		}
+		length += int64(len(parts[i])) + s.Len
+	}
+	parts[len(spans)] = "\r\n--" + boundary + "--\r\n"
+	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + boundary}
+	setLength(h, length+int64(len(parts[len(spans)])))
+	x.writeHead(http.StatusPartialContent)
+	for i, s := range spans {
+		x.write([]byte(parts[i]))
+		x.copySpan(m, src, s)
+	}
+	x.write([]byte(parts[len(spans)]))
+}
+
+func (x *exchange) copySpan(m *cache.Meta, src source, s cache.Span) {
+	if x.r.Method == http.MethodHead {
+		return
+	}
+	off, ok := bodyRun(m, s)
+	if !ok {
+		x.abort()
+	}
+	x.copy(src, off, s.Len)
+}
+
+// copy sends length bytes of src from off, all there are when length is
+// negative. What cannot be sent whole cuts the connection.
+func (x *exchange) copy(src source, off, length int64) {
+	if mem, ok := src.(interface{ Bytes() []byte }); ok {
+		if b := mem.Bytes(); b != nil && length >= 0 {
+			x.write(b[off : off+length])
+			return
+		}
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for length != 0 {
+		p := *buf
+		if length > 0 && length < int64(len(p)) {
+			p = p[:length]
+		}
+		n, err := src.ReadAt(p, off)
+		if n > 0 {
+			x.write(p[:n])
+			off += int64(n)
+			if length > 0 {
+				length -= int64(n)
+			}
+			continue
+		}
+		if errors.Is(err, io.EOF) && length < 0 {
+			return
+		}
+		x.abort()
+	}
+}
+
+// write sends b in pieces, each under its own deadline. A client that does not
+// take them is cut off.
+func (x *exchange) write(b []byte) {
+	if x.r.Method == http.MethodHead {
+		return
+	}
+	for len(b) > 0 {
+		n := min(len(b), writePiece)
+		err := x.writeDeadline()
+		if err == nil {
+			_, err = x.w.Write(b[:n])
+		}
+		if err != nil {
+			x.log.Result.TimedOut = isTimeout(err)
+			x.abort()
+		}
+		b = b[n:]
+	}
+}
+
+// finishTrailers sends the trailer fields of a body that has ended.
+func (x *exchange) finishTrailers(fl *flight) {
+	if fl.length >= 0 || !x.r.ProtoAtLeast(1, 1) || x.r.Method == http.MethodHead {
+		return
+	}
+	for k, v := range fl.trailer {
+		if !endToEnd[k] {
+			x.w.Header()[http.TrailerPrefix+k] = v
+		}
+	}
+}
+
+// empty answers with a head alone.
+func (x *exchange) empty(h http.Header, status int) {
+	for _, k := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
+		delete(h, k)
+	}
+	setLength(h, 0)
+	x.writeHead(status)
+}
+
+// notModified leaves what a 304 must carry, and what tells this variant from
+// others (RFC 9110 §15.4.5).
+func notModified(h http.Header) {
+	for _, k := range []string{"Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"} {
+		delete(h, k)
+	}
+}
+
+func contentRange(s cache.Span, total int64) string {
+	return "bytes " + strconv.FormatInt(s.Off, 10) + "-" + strconv.FormatInt(s.End()-1, 10) + "/" + strconv.FormatInt(total, 10)
+}
+
+func setLength(h http.Header, n int64) {
+	if n >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(n, 10)}
+	} else {
+		delete(h, "Content-Length")
+	}
+}

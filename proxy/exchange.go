@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// exchange is one request on its way through the proxy. It lives on the
+// request's goroutine and is not shared.
+type exchange struct {
+	p     *Proxy
+	rules *rules
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	r     *http.Request
+	url   *url.URL // the target, absolute; nil for CONNECT
+	req   *cache.Request
+
+	conn     *countedConn
+	in0      int64
+	out0     int64
+	start    time.Time
+	headSent bool
+	tunneled bool // the byte counts in entry are complete
+	log      accesslog.Entry
+	status   cache.Status
+	active   *activeEntry
+}
+
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{
+		p: p, rules: p.live.Load(), w: w, rc: http.NewResponseController(w), r: r,
+		conn: connOf(r.Context()), start: p.d.Clock(),
+	}
+	if x.conn != nil {
+		x.in0, x.out0 = x.conn.in.Load(), x.conn.out.Load()
+	}
+	x.status.Node = p.d.Node
+	x.log = accesslog.Entry{
+		Client: clientAddr(r), Method: r.Method, URL: withoutUserinfo(r.RequestURI), Proto: r.Proto,
+		Referer: r.Referer(), UserAgent: r.UserAgent(),
+		RequestID: strconv.FormatUint(p.stats.requests.Add(1), 36),
+	}
+	x.active = p.active.add(x)
+	return x
+}
+
+// end logs the request, also when its handler panics to abort the connection.
+func (x *exchange) end() {
+	x.flush()
+	x.p.active.remove(x.active)
+	e := &x.log
+	e.Time = x.p.d.Clock()
+	e.Duration = max(0, e.Time.Sub(x.start))
+	if x.conn != nil && !x.tunneled {
+		e.BytesOut = x.conn.out.Load() - x.out0
+		e.BytesIn = x.conn.in.Load() - x.in0
+	}
+	if x.headSent {
+		e.CacheStatus = x.status.String()
+	}
+	x.p.d.Record(e)
+}
+
+// flush hands what net/http has buffered to the socket, so that it is counted
+// for this request, and not for the next, and takes our deadline off.
+func (x *exchange) flush() {
+	if !x.headSent || x.tunneled || x.log.Result.Aborted {
+		return
+	}
+	err := x.writeDeadline()
+	if err == nil {
+		err = x.rc.Flush()
+	}
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		x.log.Result.Aborted = true
+	}
+	x.rc.SetWriteDeadline(time.Time{}) // fails only with the connection
+}
+
+// writeDeadline gives the client time to take the next piece.
+func (x *exchange) writeDeadline() error {
+	err := x.rc.SetWriteDeadline(time.Now().Add(x.p.o.Client.WriteTimeout.D()))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// writeHead sends the status and what stands in the header map.
+func (x *exchange) writeHead(status int) {
+	h := x.w.Header()
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http sniffs one
+	}
+	x.p.addVia(h, 1)
+	if x.p.o.Headers.CacheStatusKey && x.req != nil {
+		x.status.Key = x.req.Key
+	}
+	cache.AppendMember(h, x.status)
+	if x.p.o.Headers.SquidCompat {
+		x.squidFields(h)
+	}
+	x.headSent = true
+	x.log.Status = status
+	x.log.ContentType = h.Get("Content-Type")
+	x.log.TTFB = max(0, x.p.d.Clock().Sub(x.start))
+	x.w.WriteHeader(status)
+}
+
+func (x *exchange) squidFields(h http.Header) {
+	what := "MISS"
+	if x.status.Hit {
+		what = "HIT"
+	}
+	h["X-Cache"] = append(h["X-Cache"][:len(h["X-Cache"]):len(h["X-Cache"])], what+" from "+x.p.d.Node)
+	if addr, ok := x.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		_, port, _ := net.SplitHostPort(addr.String())
+		h["X-Cache-Lookup"] = append(h["X-Cache-Lookup"][:len(h["X-Cache-Lookup"]):len(h["X-Cache-Lookup"])], what+" from "+x.p.d.Node+":"+port)
+	}
+}
+
+// interim passes an informational response on (RFC 9110 §15.2); HTTP/1.0
+// clients know none.
+func (x *exchange) interim(code int, h http.Header) {
+	if !x.r.ProtoAtLeast(1, 1) || x.headSent {
+		return
+	}
+	out := x.w.Header()
+	clear(out)
+	for k, v := range stripHop(h, true) {
+		out[k] = v
+	}
+	if x.writeDeadline() == nil {
+		x.w.WriteHeader(code)
+	}
+	clear(out)
+}
+
+// from notes where the response was fetched.
+func (x *exchange) from(route upstream.Route) {
+	x.log.Hier, x.log.Peer = route.Hier, route.Peer
+}
+
+// abort cuts the connection, so that nobody takes what was sent for a whole
+// response. It does not return.
+func (x *exchange) abort() {
+	x.log.Result.Aborted = true
+	panic(http.ErrAbortHandler)
+}
+
+// clientGone notes that the client left before the answer did.
+func (x *exchange) clientGone() {
+	x.log.Result.Aborted = true
+	if !x.headSent {
+		x.abort()
+	}
+}
+
+func clientAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// isTimeout reports an expired deadline.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,342 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/cache"
+)
+
+// manyRanges is the number of ranges from which on a Range field is not worth
+// an origin's work; a server may always ignore it (RFC 9110 §14.2).
+const manyRanges = 16
+
+// fill describes the fetch that answers x: a plain one, or, with base, one that
+// validates the stored response.
+func (x *exchange) fill(base cache.Object) fill { return x.fillAs(x.r.Method, base) }
+
+func (x *exchange) fillAs(method string, base cache.Object) fill {
+	f := fill{
+		req: x.req, rules: x.rules, method: method, url: x.url, length: x.r.ContentLength,
+		header: x.outgoing(), base: base,
+	}
+	if method != x.r.Method {
+		f.req = cache.NewRequest(method, x.req.Key, x.r.Header)
+	}
+	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
+		f.body = &clientBody{x, x.r.Body}
+		f.trailer = x.r.Trailer
+	} else {
+		f.length = 0
+	}
+	f.alone = f.method != http.MethodGet || f.body != nil || x.req.NoStore() ||
+		personal(f.header, base != nil) || base == nil && x.p.flights.wasAlone(x.req.Key)
+	if base != nil && f.method == http.MethodGet {
+		delete(f.header, "Range")
+		cache.SetValidators(f.header, base.Meta())
+	}
+	if strings.Count(f.header.Get("Range"), ",") >= manyRanges {
+		delete(f.header, "Range")
+		delete(f.header, "If-Range")
+	}
+	return f
+}
+
+// personalFields make the answer to a request its client's own, in ways that
+// Vary does not tell. The second half goes away when we validate: the answer is
+// then evaluated for each client anew.
+var personalFields = []string{
+	"Authorization", "Expect",
+	"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+}
+
+func personal(h http.Header, validating bool) bool {
+	fields := personalFields
+	if validating {
+		fields = fields[:2]
+	}
+	for _, k := range fields {
+		if _, ok := h[k]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// outgoing is the request's header as it goes on.
+func (x *exchange) outgoing() http.Header {
+	h := stripHop(x.r.Header, false)
+	delete(h, "Host")
+	delete(h, "Content-Length")
+	if !x.r.ProtoAtLeast(1, 1) {
+		delete(h, "Expect")
+	}
+	x.p.addVia(h, x.r.ProtoMinor)
+	switch x.p.o.Headers.ForwardedFor {
+	case "add":
+		old := h["X-Forwarded-For"]
+		h["X-Forwarded-For"] = append(old[:len(old):len(old)], x.log.Client.String())
+	case "delete":
+		delete(h, "X-Forwarded-For")
+	}
+	return h
+}
+
+// fetch makes or joins the fetch and answers from it.
+func (x *exchange) fetch(f fill) {
+	for {
+		fl, joined := x.p.join(f)
+		if fl == nil {
+			x.release(f)
+			r := refuse(http.StatusServiceUnavailable, errCannotForward, "Too many requests wait for this URL already.")
+			r.keep = true
+			x.fail(r.as("proxy_internal_error"))
+			return
+		}
+		again := x.follow(fl, f, joined)
+		if !again {
+			return
+		}
+		f.alone = true
+	}
+}
+
+// follow answers from fl. It returns true when fl turned out to be of no use
+// to this request, which then needs a fetch of its own.
+func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
+	defer fl.leave()
+	if joined { // the flight has a base of its own
+		defer func() {
+			if !again {
+				x.release(f)
+			}
+		}()
+	}
+	inform := x.interim
+	if joined {
+		inform = nil
+	}
+	if err := fl.wait(x.r.Context(), inform); err != nil {
+		x.clientGone()
+		return false
+	}
+	if joined && !x.shares(fl) {
+		return true
+	}
+	x.status.Collapsed, x.log.Result.Collapsed = joined, joined
+	x.from(fl.route)
+	x.settle(fl, f)
+	return false
+}
+
+func (x *exchange) release(f fill) {
+	if f.base != nil {
+		f.base.Release()
+	}
+}
+
+// shares reports whether another's fetch answers this request too.
+func (x *exchange) shares(fl *flight) bool {
+	if fl.err != nil {
+		return true
+	}
+	return fl.meta != nil && x.rules.policy.Shareable(x.req, fl.meta, x.p.d.Clock())
+}
+
+// settle answers from a fetch whose outcome is there.
+func (x *exchange) settle(fl *flight, f fill) {
+	base := f.base
+	validating := base != nil && f.missing.Len == 0
+	switch {
+	case fl.err == errOtherRepresentation:
+		x.p.d.Store.Delete(x.req.Key)
+		x.fetch(x.fill(nil))
+	case fl.validated && validating:
+		x.fromStored(fl, base)
+	case fl.validated: // an object that had come in just before this fetch
+		x.found(fl)
+	case validating && (fl.err != nil || fl.status >= 500) && x.stale(fl, base):
+	case fl.err != nil:
+		if validating {
+			x.log.Result.Tag = accesslog.TagRefreshFailErr
+		}
+		x.fail(refusalOf(fl.err))
+	default:
+		x.tag(validating)
+		x.fromFlight(fl)
+	}
+}
+
+// fromStored answers with the stored response that the origin found still good.
+func (x *exchange) fromStored(fl *flight, base cache.Object) {
+	x.log.Result.Tag = accesslog.TagRefreshUnmodified
+	d := x.rules.policy.Reuse(x.req, fl.meta, x.p.d.Clock())
+	x.status.Fwd, x.status.Hit = "", true
+	x.status.HasTTL, x.status.TTL, x.status.Detail = true, d.TTL, "revalidated"
+	answer := cache.Evaluate(x.req, fl.meta)
+	if len(answer.Missing) > 0 || base.Verify() != nil {
+		x.status.Hit = false
+		retry := x.fill(nil)
+		retry.alone = true
+		x.forward(cache.FwdPartial, "")
+		x.fetch(retry)
+		return
+	}
+	x.deliver(fl.meta, base, answer, d.Age)
+}
+
+// found answers from an object that was committed while this request looked.
+func (x *exchange) found(fl *flight) {
+	d := x.rules.policy.Reuse(x.req, fl.meta, x.p.d.Clock())
+	answer := cache.Evaluate(x.req, fl.meta)
+	x.log.Result.Tag = hitTag(x.r, fl.meta, answer, fl.fill.base.Tier())
+	x.status.Fwd, x.status.Hit, x.status.HasTTL, x.status.TTL = "", true, true, d.TTL
+	x.deliver(fl.meta, fl.fill.base, answer, d.Age)
+}
+
+// stale answers with a stale response instead of an error, where that is allowed.
+func (x *exchange) stale(fl *flight, base cache.Object) bool {
+	status := fl.status
+	if fl.err != nil {
+		status = 0
+	}
+	now := x.p.d.Clock()
+	m := base.Meta()
+	ok, why := x.rules.policy.ReuseOnError(x.req, m, status, now)
+	answer := cache.Evaluate(x.req, m)
+	if !ok || len(answer.Missing) > 0 || base.Verify() != nil {
+		return false
+	}
+	d := x.rules.policy.Reuse(x.req, m, now)
+	x.log.Result.Tag = accesslog.TagRefreshFailOld
+	x.status.Fwd, x.status.Hit = "", true
+	x.status.HasTTL, x.status.TTL, x.status.Detail = true, d.TTL, string(why)
+	x.deliver(m, base, answer, d.Age)
+	return true
+}
+
+// tag notes what kind of miss this was.
+func (x *exchange) tag(validating bool) {
+	switch {
+	case x.log.Result.Tag != accesslog.TagNone:
+	case validating && x.status.Fwd == cache.FwdRequest:
+		x.log.Result.Tag = accesslog.TagClientRefreshMiss
+	case validating:
+		x.log.Result.Tag = accesslog.TagRefreshModified
+	default:
+		x.log.Result.Tag = accesslog.TagMiss
+	}
+}
+
+// fromFlight answers with a response while it arrives.
+func (x *exchange) fromFlight(fl *flight) {
+	x.status.FwdStatus, x.status.Stored = fl.status, fl.stored
+	if !fl.stored && x.status.Detail == "" && fl.why != "" {
+		x.status.Detail = string(fl.why)
+	}
+	m := fl.meta
+	// What the client asked of the origin itself is passed on as it came; what
+	// is shared or was changed on the way is evaluated for this client.
+	if m == nil || m.Spans != nil && fl.fill.missing.Len == 0 || x.r.Method != http.MethodGet {
+		x.relay(fl)
+		return
+	}
+	answer := cache.Answer{Status: m.Status}
+	if m.Total >= 0 {
+		answer = cache.Evaluate(x.req, m)
+	}
+	if len(answer.Missing) > 0 {
+		x.relay(fl)
+		return
+	}
+	off := int64(0)
+	if len(answer.Spans) > 0 {
+		off, _ = bodyRun(m, answer.Spans[0])
+	}
+	src := fl.body.attach(x.r.Context(), off)
+	if src == nil {
+		x.fail(refusalOf(io.ErrUnexpectedEOF))
+		return
+	}
+	defer src.detach()
+	x.deliver(m, src, answer, -1)
+	x.finishTrailers(fl)
+}
+
+// relay passes the origin's response to the client who asked for it.
+func (x *exchange) relay(fl *flight) {
+	src := fl.body.attach(x.r.Context(), 0)
+	if src == nil {
+		x.fail(refusalOf(io.ErrUnexpectedEOF))
+		return
+	}
+	defer src.detach()
+	h := x.w.Header()
+	for k, v := range fl.header {
+		h[k] = v
+	}
+	if x.r.Method == http.MethodHead || fl.status == http.StatusNoContent || fl.status == http.StatusNotModified {
+		x.writeHead(fl.status) // a Content-Length stays what the origin says of the body it did not send
+		return
+	}
+	setLength(h, fl.length)
+	x.writeHead(fl.status)
+	x.copy(src, 0, fl.length)
+	x.finishTrailers(fl)
+}
+
+// refreshBehind validates a stale object for those who come later.
+func (x *exchange) refreshBehind() {
+	select {
+	case x.p.flights.background <- struct{}{}:
+	default:
+		return // enough are under way; a later hit will try again
+	}
+	free := func() { <-x.p.flights.background }
+	obj, _ := x.lookup()
+	if obj == nil {
+		free()
+		return
+	}
+	f := x.fillAs(http.MethodGet, obj)
+	delete(f.header, "Cache-Control") // the stale answer has met the client's wishes
+	if f.alone {
+		obj.Release()
+		free()
+		return
+	}
+	fl, joined := x.p.join(f)
+	if fl == nil || joined {
+		obj.Release()
+		if joined {
+			fl.leave()
+		}
+		free()
+		return
+	}
+	x.p.fetch.Go(func() {
+		<-fl.done
+		fl.leave()
+		free()
+	})
+}
+
+// clientBody is a request's body under the deadline of its next part.
+type clientBody struct {
+	x *exchange
+	io.ReadCloser
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	if err := b.x.rc.SetReadDeadline(time.Now().Add(b.x.p.o.Client.BodyTimeout.D())); err != nil {
+		return 0, err
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.x.rc.SetReadDeadline(time.Time{}) // or the watch for a client that leaves would end with it
+	}
+	return n, err
+}

@@ -1,0 +1,327 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// fill is a fetch to be made.
+type fill struct {
+	req    *cache.Request
+	rules  *rules
+	method string
+	url    *url.URL
+	header http.Header // cleaned for the origin, owned by the fill
+
+	body    io.ReadCloser // of the request, nil: none; then the fetch ends with its client
+	length  int64
+	trailer http.Header
+
+	base    cache.Object // to validate, or to complete; nil on a miss
+	missing cache.Span   // of base, to be fetched; none: validate
+	alone   bool         // nobody may join
+}
+
+// name tells equal fetches by; its key is empty when this one stands alone.
+func (f *fill) name() flightName {
+	name := flightName{key: f.req.Key}
+	if f.base != nil {
+		var b strings.Builder
+		for _, s := range f.base.Meta().Vary {
+			b.WriteString(s.Name + "=" + s.Value + "\n")
+		}
+		b.WriteString(strconv.FormatInt(f.base.Meta().Received.UnixNano(), 36))
+		name.variant = b.String()
+	}
+	return name
+}
+
+// run makes the fetch. It closes fl.head exactly once, and fl.done at the end.
+func (fl *flight) run(ctx context.Context) {
+	defer fl.land()
+	defer func() {
+		select {
+		case <-fl.head:
+		default: // our own bug: whoever waits must not wait for ever
+			fl.err = errors.New("fetch ended without an outcome")
+			close(fl.head)
+		}
+	}()
+	f := &fl.fill
+	if fl.foundMeanwhile() {
+		return
+	}
+	sent := fl.p.d.Clock()
+	resp, route, err := fl.exchange(ctx)
+	if err == nil && resp.StatusCode == http.StatusNotModified && f.base != nil && !fl.freshen(resp, sent, route) {
+		// The 304 speaks of another response than ours: ask again, without conditions.
+		f.unconditional()
+		sent = fl.p.d.Clock()
+		resp, route, err = fl.exchange(ctx)
+	}
+	if fl.validated {
+		close(fl.head)
+		return
+	}
+	if err != nil {
+		fl.err, fl.route = err, route
+		close(fl.head)
+		return
+	}
+	fl.take(ctx, resp, sent, route)
+}
+
+// foundMeanwhile serves a miss from an object that was committed between the
+// look-up and the start of this flight.
+func (fl *flight) foundMeanwhile() bool {
+	f := &fl.fill
+	if f.base != nil || fl.name.key == "" {
+		return false
+	}
+	now := fl.p.d.Clock()
+	for _, o := range fl.p.d.Store.Lookup(f.req.Key) {
+		m := o.Meta()
+		if f.base == nil && f.rules.policy.Shareable(f.req, m, now) && len(cache.Evaluate(f.req, m).Missing) == 0 && o.Verify() == nil {
+			f.base = o
+			fl.meta, fl.status, fl.validated = m, m.Status, true
+			continue
+		}
+		o.Release()
+	}
+	if f.base == nil {
+		return false
+	}
+	close(fl.head)
+	return true
+}
+
+// exchange asks the origin.
+func (fl *flight) exchange(ctx context.Context) (*http.Response, upstream.Route, error) {
+	f := &fl.fill
+	req := (&http.Request{
+		Method: f.method, URL: f.url, Host: f.url.Host, Header: f.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: f.body, ContentLength: f.length, Trailer: f.trailer,
+	}).WithContext(ctx)
+	fl.p.stats.originRequests.Add(1)
+	resp, route, err := fl.p.origin.Do(req, func(code int, h http.Header) {
+		select {
+		case fl.infos <- interim{code, h}:
+		default:
+		}
+	})
+	if err != nil {
+		fl.p.stats.originErrors.Add(1)
+	}
+	return resp, route, err
+}
+
+// freshen applies a 304 to the stored response that it validates; false when
+// it is about another one.
+func (fl *flight) freshen(resp *http.Response, sent time.Time, route upstream.Route) bool {
+	f := &fl.fill
+	resp.Body.Close()
+	m, ok := cache.Freshen(f.base.Meta(), stripHop(resp.Header, true), sent, fl.p.d.Clock())
+	if !ok {
+		return false
+	}
+	if err := fl.p.d.Store.Update(f.base, m); err != nil {
+		fl.p.d.Log.Warn("freshened response not stored", "error", err)
+	}
+	fl.meta, fl.status, fl.validated, fl.route = m, m.Status, true, route
+	return true
+}
+
+// unconditional takes the conditions, and the range, out of the request.
+func (f *fill) unconditional() {
+	for _, k := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range"} {
+		delete(f.header, k)
+	}
+	f.missing = cache.Span{}
+}
+
+// take turns a response into the outcome, and moves its body.
+func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time, route upstream.Route) {
+	defer resp.Body.Close()
+	f := &fl.fill
+	received := fl.p.d.Clock()
+	h := stripHop(resp.Header, true)
+	if _, ok := h["Date"]; !ok { // RFC 9110 §6.6.1
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+	fl.status, fl.header, fl.length, fl.route = resp.StatusCode, h, resp.ContentLength, route
+	fl.invalidate()
+	var pieces merge
+	if f.missing.Len > 0 {
+		pieces = fl.combine(h, sent, received)
+	} else {
+		fl.admit(h, sent, received)
+	}
+	fl.openWriter()
+	if fl.stored || fl.name.key != "" {
+		fl.p.flights.remember(fl)
+	}
+	fl.trailer = http.Header{}
+	close(fl.head)
+	if fl.err != nil {
+		return
+	}
+
+	err := fl.move(ctx, resp, pieces)
+	if err == nil {
+		for k, v := range resp.Trailer {
+			fl.trailer[k] = v
+		}
+		err = fl.commit()
+	}
+	fl.body.finish(err)
+}
+
+// admit decides about storing.
+func (fl *flight) admit(h http.Header, sent, received time.Time) {
+	f := &fl.fill
+	if f.method == http.MethodHead {
+		fl.freshenHead(h, sent, received)
+		return
+	}
+	if fl.status >= 500 && f.base != nil {
+		if keep, _ := f.rules.policy.ReuseOnError(f.req, f.base.Meta(), fl.status, received); keep {
+			fl.why = "error-not-stored-over-stale"
+			return // the stored response is worth more than the news of a failure
+		}
+	}
+	fl.meta, fl.why = f.rules.policy.Admit(f.req, fl.status, h, sent, received)
+	if fl.meta != nil && fl.meta.Length < 0 && fl.length >= 0 {
+		fl.meta = withLength(fl.meta, fl.length)
+	}
+}
+
+// freshenHead applies the answer to a HEAD to what is stored (RFC 9111 §4.3.5).
+func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
+	if fl.status != http.StatusOK {
+		return
+	}
+	store := fl.p.d.Store
+	found := store.Lookup(fl.fill.req.Key)
+	metas := make([]*cache.Meta, len(found))
+	for i, o := range found {
+		metas[i] = o.Meta()
+	}
+	pick, _ := cache.Select(fl.fill.req, metas)
+	for i, o := range found {
+		if i == pick {
+			if m := cache.FreshenHead(o.Meta(), h, sent, received); m == nil {
+				store.Delete(fl.fill.req.Key)
+			} else if err := store.Update(o, m); err != nil {
+				fl.p.d.Log.Warn("freshened response not stored", "error", err)
+			}
+		}
+		o.Release()
+	}
+}
+
+// invalidate drops what an unsafe request made wrong (RFC 9111 §4.4), before
+// anybody hears of its success.
+func (fl *flight) invalidate() {
+	f := &fl.fill
+	for _, key := range cache.Invalidates(f.req, f.url, fl.status, fl.header) {
+		fl.p.d.Store.Delete(key)
+		fl.p.flights.drop(key)
+	}
+}
+
+// openWriter lets the store have the body, if the store will.
+func (fl *flight) openWriter() {
+	if fl.meta == nil {
+		return
+	}
+	w, err := fl.p.d.Store.Create(fl.meta)
+	if err != nil {
+		fl.why = cache.Reason(storeReason(err))
+		if fl.fill.missing.Len > 0 {
+			return // the combined response is still how this client is answered
+		}
+		fl.meta = nil
+		return
+	}
+	fl.body.w, fl.stored = w, true
+}
+
+func storeReason(err error) string {
+	if errors.Is(err, cache.ErrTooLarge) {
+		return "too-large"
+	}
+	return "store-full"
+}
+
+// move brings the body over. The last bytes of a body of known length are held
+// back until the object is committed, so that whoever saw the end of a response
+// finds it in the store.
+func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) error {
+	if err := fl.copyStored(ctx, pieces.before); err != nil {
+		return err
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	var got int64
+	for {
+		n, err := resp.Body.Read(*buf)
+		got += int64(n)
+		fl.p.stats.originBytes.Add(int64(n))
+		if n > 0 {
+			last := fl.stored && resp.ContentLength >= 0 && got >= resp.ContentLength
+			if werr := fl.body.write(ctx, (*buf)[:n], last && len(pieces.after) == 0); werr != nil {
+				return errAbandoned
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return fl.copyStored(ctx, pieces.after)
+		case err != nil:
+			fl.p.stats.originErrors.Add(1)
+			return err
+		}
+	}
+}
+
+// commit makes the object visible if all of it is in the store.
+func (fl *flight) commit() error {
+	if !fl.stored || !fl.body.intact() {
+		return nil
+	}
+	m := fl.meta
+	if m.Length != fl.body.end {
+		if m.Length >= 0 {
+			return io.ErrUnexpectedEOF
+		}
+		m = withLength(m, fl.body.end)
+	}
+	if err := fl.body.w.Commit(m); err != nil {
+		fl.p.d.Log.Warn("response not stored", "error", err)
+	}
+	return nil
+}
+
+// withLength returns m with the length of a whole body filled in.
+func withLength(m *cache.Meta, n int64) *cache.Meta {
+	return &cache.Meta{
+		Key: m.Key, Vary: m.Vary, Status: m.Status, Header: m.Header,
+		Requested: m.Requested, Received: m.Received, Length: n, Total: n, Spans: m.Spans,
+	}
+}
+
+// copyBuffers hold 32 KiB, which fits the first-level cache of a core.
+var copyBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 32<<10)
+	return &b
+}}

@@ -1,0 +1,242 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// flight is one fetch and everybody who waits for it. Its goroutine belongs to
+// Proxy.fetch; it outlives the client that began it when it is worth it.
+type flight struct {
+	p      *Proxy
+	fill   fill
+	name   flightName // zero: nobody else may join
+	cancel context.CancelFunc
+	infos  chan interim  // informational responses for whoever began it
+	head   chan struct{} // closed when outcome is there
+	done   chan struct{} // closed when the fetch has ended
+	outcome
+	body spool
+
+	readers int  // guarded by flights.mu: exchanges that use it
+	ended   bool // guarded by flights.mu: its goroutine is through
+}
+
+// outcome is what a fetch found, fixed when head closes.
+type outcome struct {
+	err       error
+	status    int
+	header    http.Header    // what to relay: less hop-by-hop fields
+	length    int64          // of the body, -1 when not known
+	trailer   http.Header    // complete when the body has ended
+	meta      *cache.Meta    // how to serve others from it; nil: it is this client's alone
+	validated bool           // meta is the stored response, found still good
+	stored    bool           // it goes into the store
+	why       cache.Reason   // of storing or not
+	route     upstream.Route // where it was fetched
+}
+
+// interim is an informational response.
+type interim struct {
+	code   int
+	header http.Header
+}
+
+// flightName is what makes fetches equal.
+type flightName struct {
+	key     string
+	variant string // of the response to validate, empty on a miss
+}
+
+// flights are the fetches that others may join.
+type flights struct {
+	mu         sync.Mutex // guards by
+	by         map[flightName]*flight
+	maxWaiters int
+	background chan struct{} // a slot for each refresh behind clients
+	alone      [4096]atomic.Uint64
+}
+
+func (f *flights) init(o FillOptions) {
+	f.by = map[flightName]*flight{}
+	f.maxWaiters = o.MaxWaiters
+	f.background = make(chan struct{}, o.MaxBackground)
+}
+
+// join returns the flight for fl, and whether it was there before; nil when too
+// many wait for it already.
+func (p *Proxy) join(f fill) (fl *flight, joined bool) {
+	name := f.name()
+	if f.alone || name.key == "" {
+		return p.launch(f, flightName{}), false
+	}
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	if fl = p.flights.by[name]; fl != nil {
+		if fl.readers >= p.flights.maxWaiters {
+			return nil, false
+		}
+		fl.readers++
+		return fl, true
+	}
+	fl = p.launch(f, name)
+	p.flights.by[name] = fl
+	return fl, false
+}
+
+// launch starts a fetch with one reader. The flight owns f.base from now on.
+func (p *Proxy) launch(f fill, name flightName) *flight {
+	ctx, cancel := context.WithCancel(p.ctx)
+	fl := &flight{
+		p: p, fill: f, name: name, cancel: cancel, readers: 1,
+		infos: make(chan interim, 4), // a burst of hints; more are dropped
+		head:  make(chan struct{}), done: make(chan struct{}),
+	}
+	fl.body.size = int(p.o.Fill.Buffer)
+	p.fetch.Go(func() { fl.run(ctx) })
+	return fl
+}
+
+// wait blocks until the outcome is there or ctx ends, and hands informational
+// responses to inform meanwhile, unless that is nil.
+func (fl *flight) wait(ctx context.Context, inform func(int, http.Header)) error {
+	infos := fl.infos
+	if inform == nil {
+		infos = nil
+	}
+	for {
+		select {
+		case i := <-infos:
+			inform(i.code, i.header)
+		case <-fl.head:
+			for {
+				select {
+				case i := <-infos:
+					inform(i.code, i.header)
+				default:
+					return nil
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// leave ends one exchange's use of the flight. The last one to leave ends the
+// fetch, unless completing it is worth it.
+func (fl *flight) leave() {
+	fs := &fl.p.flights
+	fs.mu.Lock()
+	fl.readers--
+	last := fl.readers == 0
+	if last && !fl.ended && !fl.worthCompleting() {
+		fl.forget()
+		fl.cancel()
+	}
+	free := last && fl.ended
+	fs.mu.Unlock()
+	if free {
+		fl.free()
+	}
+	if fl.fill.body != nil {
+		<-fl.done // its body must not be read after the handler returned
+	}
+}
+
+// land ends the flight's own use of itself.
+func (fl *flight) land() {
+	fs := &fl.p.flights
+	fs.mu.Lock()
+	fl.ended = true
+	fl.forget()
+	free := fl.readers == 0
+	fs.mu.Unlock()
+	fl.cancel()
+	close(fl.done)
+	if free {
+		fl.free()
+	}
+}
+
+// forget keeps others from joining. flights.mu is held.
+func (fl *flight) forget() {
+	if fl.p.flights.by[fl.name] == fl {
+		delete(fl.p.flights.by, fl.name)
+	}
+}
+
+// free gives back what the flight holds; nobody reads from it any more.
+func (fl *flight) free() {
+	if fl.body.w != nil {
+		fl.body.w.Close()
+	}
+	if fl.fill.base != nil {
+		fl.fill.base.Release()
+	}
+}
+
+// worthCompleting decides whether a fetch that nobody waits for goes on: it
+// will be stored, and little enough of it is missing.
+func (fl *flight) worthCompleting() bool {
+	select {
+	case <-fl.head:
+	default:
+		return false
+	}
+	if fl.err != nil || !fl.stored || fl.length < 0 || fl.fill.body != nil {
+		return false
+	}
+	fl.body.mu.Lock()
+	got, lost := fl.body.end, fl.body.lost
+	fl.body.mu.Unlock()
+	o := &fl.p.o.Fill
+	return !lost && (fl.length-got <= int64(o.CompleteMissing) && o.CompleteMissing > 0 ||
+		o.CompletePercent > 0 && got >= fl.length/100*int64(o.CompletePercent))
+}
+
+// drop keeps every flight of key from being joined by requests that come after
+// the key was invalidated.
+func (f *flights) drop(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range f.by {
+		if name.key == key {
+			delete(f.by, name)
+		}
+	}
+}
+
+// wasAlone reports whether the last response for key could not be shared, so
+// that requests for it had better not queue behind each other in vain. It is a
+// hint: a collision costs one fetch.
+func (f *flights) wasAlone(key string) bool {
+	h := xxh3.HashString(key)
+	return f.alone[h%uint64(len(f.alone))].Load() == h
+}
+
+// remember notes for wasAlone how a fetch turned out, and lets nobody join one
+// that cannot be shared.
+func (f *flights) remember(fl *flight) {
+	h := xxh3.HashString(fl.fill.req.Key)
+	slot := &f.alone[h%uint64(len(f.alone))]
+	if fl.stored {
+		slot.CompareAndSwap(h, 0)
+		return
+	}
+	slot.Store(h)
+	f.mu.Lock()
+	fl.forget()
+	f.mu.Unlock()
+}
+
+// errAbandoned is the error of a body whose fetch was cancelled.
+var errAbandoned = io.ErrClosedPipe

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// hopByHop are the fields that concern one connection only (RFC 9110 §7.6.1).
+// Trailer and Transfer-Encoding are framing, which each side writes anew.
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Proxy-Authenticate",
+	"Proxy-Authentication-Info", "Http2-Settings",
+}
+
+// endToEnd are fields that nobody may declare hop-by-hop: dropping one of them
+// on a client's word would change what the request means, or who is asking.
+var endToEnd = map[string]bool{
+	"Host": true, "Authorization": true, "Cache-Control": true, "Pragma": true,
+	"Content-Length": true, "Content-Type": true, "Content-Encoding": true,
+	"Content-Range": true, "Content-Location": true, "Range": true, "Expect": true,
+	"If-Match": true, "If-None-Match": true, "If-Modified-Since": true,
+	"If-Unmodified-Since": true, "If-Range": true, "Cookie": true, "Via": true,
+	"Max-Forwards": true, "Forwarded": true, "X-Forwarded-For": true, "Date": true,
+	"Age": true, "Expires": true, "Vary": true, "Etag": true, "Last-Modified": true,
+	"Set-Cookie": true,
+}
+
+// stripHop returns a copy of h without the fields that end at this hop. Values
+// are shared with h and must not be appended to. On a response keepEndToEnd
+// guards the fields that framing and caching rest on from the origin's list.
+func stripHop(h http.Header, keepEndToEnd bool) http.Header {
+	out := make(http.Header, len(h)+2)
+	for k, v := range h {
+		out[k] = v
+	}
+	for name := range connectionOptions(h) {
+		if !keepEndToEnd || !endToEnd[name] {
+			delete(out, name)
+		}
+	}
+	for _, name := range hopByHop {
+		delete(out, name)
+	}
+	return out
+}
+
+// connectionOptions yields the field names that Connection lists, canonical.
+func connectionOptions(h http.Header) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range h["Connection"] {
+			for opt := range strings.SplitSeq(line, ",") {
+				if opt = textproto.TrimString(opt); opt != "" && !yield(textproto.CanonicalMIMEHeaderKey(opt)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// addVia appends our member to a copy of the field (RFC 9110 §7.6.3).
+func (p *Proxy) addVia(h http.Header, minor int) {
+	old := h["Via"]
+	h["Via"] = append(old[:len(old):len(old)], p.via[min(max(minor, 0), 1)])
+}
+
+// looped reports whether this node is among those that handled the request.
+func (p *Proxy) looped(h http.Header) bool {
+	for _, line := range h["Via"] {
+		for member := range strings.SplitSeq(line, ",") {
+			if f := strings.Fields(member); len(f) >= 3 && f[1] == p.d.Node && f[2] == "(cachenode)" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cachenode/cachenode/internal/units"
+	"github.com/cachenode/cachenode/proxy/tunnel"
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// Options of the request path.
+type Options struct {
+	// How origins and parent proxies are reached.
+	Upstream upstream.Options `yaml:"upstream"`
+	// CONNECT tunnels and upgraded connections.
+	Tunnel tunnel.Options `yaml:"tunnel"`
+	// What is fetched once for many, and what goes on after the client left.
+	Fill FillOptions `yaml:"fill"`
+	// Fields added to requests and responses.
+	Headers HeaderOptions `yaml:"headers"`
+	// How long a client may take, and how large its request head may be.
+	Client ClientOptions `yaml:"client"`
+}
+
+// FillOptions bound the fetches that answer misses.
+type FillOptions struct {
+	// Requests that may wait for one fetch of the same URL; more are answered 503.
+	MaxWaiters int `yaml:"max_waiters"`
+	// Refreshes of stale objects that may run behind their clients at a time.
+	MaxBackground int `yaml:"max_background"`
+	// When all clients of a cacheable fetch have left it is still completed if at most this much is missing. 0 never completes.
+	CompleteMissing units.Size `yaml:"complete_missing"`
+	// It is also completed when at least this part of it (in percent) has arrived. 0 switches the rule off.
+	CompletePercent int `yaml:"complete_percent"`
+	// Buffer between an origin and a client for a response that is not stored.
+	Buffer units.Size `yaml:"buffer"`
+}
+
+// HeaderOptions choose optional header fields.
+type HeaderOptions struct {
+	// What to do with X-Forwarded-For on requests: keep leaves it as it is, add appends the client's address, delete removes it.
+	ForwardedFor string `yaml:"forwarded_for"`
+	// Adds squid's X-Cache and X-Cache-Lookup to responses, and X-Squid-Error to error pages.
+	SquidCompat bool `yaml:"squid_compat"`
+	// Adds the cache key to Cache-Status.
+	CacheStatusKey bool `yaml:"cache_status_key"`
+}
+
+// ClientOptions bound what one client may take.
+type ClientOptions struct {
+	// Time a client may take between two parts of a request body.
+	BodyTimeout units.Duration `yaml:"body_timeout"`
+	// Time a client may take to accept the next part of a response.
+	WriteTimeout units.Duration `yaml:"write_timeout"`
+	// Longest request target; a longer one is answered 414.
+	MaxURI units.Size `yaml:"max_uri"`
+	// Most header fields of a request; more are answered 431.
+	MaxFields int `yaml:"max_fields"`
+}
+
+// DefaultOptions returns the defaults.
+func DefaultOptions() Options {
+	return Options{
+		Upstream: upstream.DefaultOptions(),
+		Tunnel:   tunnel.DefaultOptions(),
+		Fill: FillOptions{
+			MaxWaiters: 10_000, MaxBackground: 256,
+			CompleteMissing: 16 * units.MiB, CompletePercent: 90,
+			Buffer: 64 * units.KiB,
+		},
+		Headers: HeaderOptions{ForwardedFor: "keep"},
+		Client: ClientOptions{
+			BodyTimeout:  units.Duration(60 * time.Second),
+			WriteTimeout: units.Duration(60 * time.Second),
+			MaxURI:       16 * units.KiB, MaxFields: 200,
+		},
+	}
+}
+
+// Validate reports every problem, by the keys of the configuration file.
+func (o *Options) Validate() error {
+	var errs []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(o.Fill.MaxWaiters > 0, "proxy.fill.max_waiters: must be at least 1, not %d", o.Fill.MaxWaiters)
+	bad(o.Fill.MaxBackground > 0, "proxy.fill.max_background: must be at least 1, not %d", o.Fill.MaxBackground)
+	bad(o.Fill.CompletePercent >= 0 && o.Fill.CompletePercent <= 100, "proxy.fill.complete_percent: must be from 0 to 100, not %d", o.Fill.CompletePercent)
+	bad(o.Fill.Buffer >= 4*units.KiB && o.Fill.Buffer <= 16*units.MiB, "proxy.fill.buffer: must be from 4KiB to 16MiB, not %v", o.Fill.Buffer)
+	bad(o.Client.BodyTimeout > 0, "proxy.client.body_timeout: must be more than 0")
+	bad(o.Client.WriteTimeout > 0, "proxy.client.write_timeout: must be more than 0")
+	bad(o.Client.MaxURI >= 256, "proxy.client.max_uri: must be at least 256, not %v", o.Client.MaxURI)
+	bad(o.Client.MaxFields > 0, "proxy.client.max_fields: must be at least 1, not %d", o.Client.MaxFields)
+	switch o.Headers.ForwardedFor {
+	case "keep", "add", "delete":
+	default:
+		bad(false, "proxy.headers.forwarded_for: must be keep, add or delete, not %q", o.Headers.ForwardedFor)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/cache"
+)
+
+// serve is the whole life of a request.
+func (x *exchange) serve() {
+	if x.local() {
+		return
+	}
+	t, bad := x.check()
+	if bad == nil {
+		bad = x.permit(t)
+	}
+	switch {
+	case bad != nil:
+		x.fail(bad)
+	case x.r.Method == http.MethodConnect:
+		x.tunnel()
+	case wantsUpgrade(x.r):
+		x.upgrade()
+	default:
+		x.answer()
+	}
+}
+
+// answer serves from the store what may be served from it, and fetches the rest.
+func (x *exchange) answer() {
+	x.req = cache.NewRequest(x.r.Method, cache.Key(x.url), x.r.Header)
+	if ok, fwd, why := x.rules.policy.Lookup(x.req); !ok {
+		x.forward(fwd, why)
+		x.fetch(x.fill(nil))
+		return
+	}
+	obj, fwd := x.lookup()
+	if obj == nil {
+		x.miss(fwd, "")
+		return
+	}
+	d := x.rules.policy.Reuse(x.req, obj.Meta(), x.start)
+	switch d.Verdict {
+	case cache.Hit:
+		x.hit(obj, d)
+	case cache.HitStale:
+		x.refreshBehind()
+		x.hit(obj, d)
+	case cache.Revalidate:
+		x.revalidate(obj, d)
+	default:
+		obj.Release()
+		x.miss(d.Fwd, d.Reason)
+	}
+}
+
+// lookup returns the stored response that the request selects, pinned.
+func (x *exchange) lookup() (cache.Object, cache.Fwd) {
+	found := x.p.d.Store.Lookup(x.req.Key)
+	if len(found) == 0 {
+		return nil, cache.FwdURIMiss
+	}
+	metas := make([]*cache.Meta, len(found))
+	for i, o := range found {
+		metas[i] = o.Meta()
+	}
+	pick, fwd := cache.Select(x.req, metas)
+	var obj cache.Object
+	for i, o := range found {
+		if i == pick {
+			obj = o
+		} else {
+			o.Release()
+		}
+	}
+	return obj, fwd
+}
+
+// hit serves obj, which it releases.
+func (x *exchange) hit(obj cache.Object, d cache.Decision) {
+	m := obj.Meta()
+	answer := cache.Evaluate(x.req, m)
+	if len(answer.Missing) > 0 {
+		x.complete(obj, answer.Missing)
+		return
+	}
+	defer obj.Release()
+	if obj.Verify() != nil {
+		x.log.Result.Tag = accesslog.TagSwapFailMiss
+		x.miss(cache.FwdURIMiss, "damaged")
+		return
+	}
+	x.log.Result.Tag = hitTag(x.r, m, answer, obj.Tier())
+	x.status.Hit, x.status.HasTTL, x.status.TTL = true, true, d.TTL
+	x.status.Detail = hitDetail(d)
+	x.deliver(m, obj, answer, d.Age)
+}
+
+// miss fetches what is not stored, unless the client wants only what is.
+func (x *exchange) miss(fwd cache.Fwd, why cache.Reason) {
+	x.forward(fwd, why)
+	if x.req.OnlyIfCached() {
+		x.fail(notCached())
+		return
+	}
+	x.fetch(x.fill(nil))
+}
+
+// revalidate asks the origin about a stored response; obj goes with the fetch.
+func (x *exchange) revalidate(obj cache.Object, d cache.Decision) {
+	x.forward(d.Fwd, d.Reason)
+	x.status.HasTTL, x.status.TTL = d.Fwd == cache.FwdStale, d.TTL
+	if x.req.OnlyIfCached() {
+		obj.Release()
+		x.fail(notCached())
+		return
+	}
+	x.fetch(x.fill(obj))
+}
+
+// forward notes why the store did not answer.
+func (x *exchange) forward(fwd cache.Fwd, why cache.Reason) {
+	x.status.Fwd, x.status.Detail = fwd, string(why)
+}
+
+func notCached() *refusal {
+	r := refuse(http.StatusGatewayTimeout, errOnlyIfCached, "The request allows only a stored response, and none is usable.")
+	r.keep = true
+	return r
+}
+
+func hitTag(r *http.Request, m *cache.Meta, a cache.Answer, tier cache.Tier) accesslog.Tag {
+	switch {
+	case a.Status == http.StatusNotModified && r.Header.Get("If-None-Match") != "":
+		return accesslog.TagINMHit
+	case a.Status == http.StatusNotModified:
+		return accesslog.TagIMSHit
+	case m.Status >= 400:
+		return accesslog.TagNegativeHit
+	case tier == cache.TierMemory:
+		return accesslog.TagMemHit
+	}
+	return accesslog.TagHit
+}
+
+// hitDetail says why a hit was one only where that is not plain.
+func hitDetail(d cache.Decision) string {
+	if d.Verdict == cache.HitStale || d.TTL < 0 {
+		return string(d.Reason)
+	}
+	return ""
+}

@@ -1,0 +1,134 @@
+// Package proxy is the life of one request, from accepted to answered: who may
+// ask, what the store says, one fetch for many equal misses, delivery, the log
+// entry. It knows neither sockets' listeners nor the cluster.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/acl"
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/proxy/tunnel"
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// Deps are what a Proxy works with. All are required but Manager.
+type Deps struct {
+	Node    string // pseudonym in Via, Cache-Status and Proxy-Status
+	Log     *slog.Logger
+	Store   cache.Store
+	Policy  *cache.Policy
+	Access  *acl.List
+	Dialer  upstream.Dialer
+	Manager http.Handler           // squid's manager pages; nil: none
+	Record  func(*accesslog.Entry) // called exactly once per request, must not keep the entry
+	Clock   func() time.Time       // nil: time.Now
+}
+
+// Proxy answers forward-proxy requests. It is an http.Handler.
+type Proxy struct {
+	o       Options
+	d       Deps
+	live    atomic.Pointer[rules]
+	origin  *upstream.Client
+	tunnels *tunnel.Tunnels
+	flights flights
+	via     [2]string // our Via member for a message received as HTTP/1.0, 1.1
+	page    *pages
+	stats   counters
+
+	ctx    context.Context // ends every fetch that outlives its client
+	cancel context.CancelFunc
+	fetch  sync.WaitGroup // fetches under way
+	active active
+}
+
+// rules are what a reload may exchange; one request sees one set throughout.
+type rules struct {
+	policy *cache.Policy
+	access *acl.List
+}
+
+// New checks o and builds a Proxy. It starts nothing; Shutdown frees it.
+func New(o Options, d Deps) (*Proxy, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	p := &Proxy{o: o, d: d, page: newPages(d.Node)}
+	p.live.Store(&rules{d.Policy, d.Access})
+	for i := range p.via {
+		p.via[i] = fmt.Sprintf("1.%d %s (cachenode)", i, d.Node)
+	}
+	origin, err := upstream.New(o.Upstream, upstream.Deps{Dialer: d.Dialer, Log: d.Log})
+	if err != nil {
+		return nil, err
+	}
+	p.origin = origin
+	p.tunnels, err = tunnel.New(o.Tunnel, tunnel.Deps{Dial: origin.Dial, RoundTrip: origin.Do, Log: d.Log})
+	if err != nil {
+		return nil, err
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.flights.init(o.Fill)
+	p.active.init()
+	return p, nil
+}
+
+// Run watches the parents until ctx ends.
+func (p *Proxy) Run(ctx context.Context) error { return p.origin.Run(ctx) }
+
+// SetPolicy exchanges the caching policy for requests that begin from now on.
+func (p *Proxy) SetPolicy(c *cache.Policy) { p.exchange(func(r *rules) { r.policy = c }) }
+
+// SetAccess exchanges the access rules for requests that begin from now on.
+func (p *Proxy) SetAccess(l *acl.List) { p.exchange(func(r *rules) { r.access = l }) }
+
+func (p *Proxy) exchange(change func(*rules)) {
+	for {
+		old := p.live.Load()
+		next := *old
+		change(&next)
+		if p.live.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// Shutdown waits for tunnels and fetches until ctx ends, then ends them, and
+// closes the connections to origins. The server must not hand in requests any
+// more. The error is ctx's when something had to be cut.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	err := p.tunnels.Shutdown(ctx)
+	idle := make(chan struct{})
+	go func() {
+		p.fetch.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	p.cancel()
+	<-idle
+	return errors.Join(err, p.origin.Close())
+}
+
+// ServeHTTP implements http.Handler. It logs each request exactly once, and
+// panics with http.ErrAbortHandler to cut a response short.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.begin(w, r)
+	defer x.end()
+	x.serve()
+}

@@ -1,0 +1,217 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// spool carries one body from its fetch to any number of readers while it
+// arrives. What the store takes is read back from the store's writer, so a slow
+// reader never holds up a fetch that is stored. What the store does not take
+// goes through a ring of fixed size, and there the slowest reader sets the pace.
+type spool struct {
+	w    cache.Writer // nil: nothing of this body is stored
+	size int          // of the ring
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	lost    bool   // w takes no more
+	kept    int64  // bytes that w holds
+	end     int64  // bytes written
+	shown   int64  // bytes readers may see, at most end
+	ring    []byte // the bytes from max(kept, end-size) to end
+	readers []*spoolReader
+	done    bool
+	err     error // final; nil after a whole body
+}
+
+// source is a body to read from. A read may return fewer bytes than asked for;
+// it blocks until there are some.
+type source interface {
+	ReadAt(p []byte, off int64) (int, error)
+}
+
+// spoolReader is one reader's place in a spool.
+type spoolReader struct {
+	s   *spool
+	ctx context.Context // of the request it reads for: ends its waiting
+	off int64           // guarded by s.mu: everything before it may be forgotten
+}
+
+// write appends p. Readers see it at once, or with hold only after show or
+// finish. It blocks while the ring is full.
+func (s *spool) write(ctx context.Context, p []byte, hold bool) error {
+	for len(p) > 0 {
+		n, err := s.accept(ctx, p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+		s.mu.Lock()
+		s.end += int64(n)
+		if !hold || len(p) > 0 {
+			s.shown = s.end
+			s.wake()
+		}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// accept takes some of p into the store's writer or, where that fails, the ring.
+func (s *spool) accept(ctx context.Context, p []byte) (int, error) {
+	if s.w != nil && !s.lost {
+		n, err := s.w.Write(p)
+		s.mu.Lock()
+		s.kept += int64(n)
+		s.lost = err != nil
+		s.mu.Unlock()
+		if n > 0 || err == nil {
+			return n, nil
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ring == nil {
+		s.ring = make([]byte, s.size)
+	}
+	for {
+		room := s.low() + int64(s.size) - s.end
+		if room > 0 {
+			at := int(s.end % int64(s.size))
+			return copy(s.ring[at:min(s.size, at+int(min(room, int64(len(p)))))], p), nil
+		}
+		if err := s.wait(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// low is the lowest offset of the ring that a reader still wants. mu is held.
+func (s *spool) low() int64 {
+	low := s.end
+	if len(s.readers) == 0 {
+		low = max(s.kept, s.end-int64(s.size))
+	}
+	for _, r := range s.readers {
+		low = min(low, max(r.off, s.kept))
+	}
+	return low
+}
+
+// intact reports whether the store's writer has taken every byte.
+func (s *spool) intact() bool { return s.w != nil && !s.lost }
+
+// finish ends the body; err nil means that it is whole.
+func (s *spool) finish(err error) {
+	s.mu.Lock()
+	s.done, s.err = true, err
+	if err == nil {
+		s.shown = s.end
+	}
+	s.wake()
+	s.mu.Unlock()
+}
+
+// attach adds a reader that begins at off, and fails when bytes from there on
+// have been forgotten.
+func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if off < s.end-int64(s.size) && off >= s.kept || off < s.kept && s.kept < s.end-int64(s.size) {
+		return nil
+	}
+	r := &spoolReader{s, ctx, off}
+	s.readers = append(s.readers, r)
+	return r
+}
+
+// detach ends a reader.
+func (r *spoolReader) detach() {
+	s := r.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, o := range s.readers {
+		if o == r {
+			s.readers = append(s.readers[:i], s.readers[i+1:]...)
+			break
+		}
+	}
+	s.wake()
+}
+
+// ReadAt blocks until there are bytes at off, the body ends (io.EOF), its
+// fetch fails, or the reader's request does. Reading at off gives up all bytes
+// before it.
+func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
+	s := r.s
+	s.mu.Lock()
+	if off > r.off {
+		r.off = off
+		if s.ring != nil {
+			s.wake()
+		}
+	}
+	for {
+		if n := min(s.shown, s.kept) - off; n > 0 {
+			s.mu.Unlock()
+			return s.w.ReadAt(p[:min(int64(len(p)), n)], off)
+		}
+		if off < s.shown {
+			n := s.fromRing(p, off)
+			s.mu.Unlock()
+			if n == 0 {
+				return 0, io.ErrUnexpectedEOF
+			}
+			return n, nil
+		}
+		if s.done {
+			err := s.err
+			s.mu.Unlock()
+			if err == nil {
+				err = io.EOF
+			}
+			return 0, err
+		}
+		if err := s.wait(r.ctx); err != nil {
+			s.mu.Unlock()
+			return 0, err
+		}
+	}
+}
+
+// fromRing copies what the ring has at off; 0 when that is forgotten. mu is held.
+func (s *spool) fromRing(p []byte, off int64) int {
+	if off < s.end-int64(s.size) {
+		return 0
+	}
+	at := int(off % int64(s.size))
+	return copy(p, s.ring[at:min(s.size, at+int(s.shown-off))])
+}
+
+// wait gives mu up until something changes or ctx ends. mu is held.
+func (s *spool) wait(ctx context.Context) error {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wake ends all waits. mu is held.
+func (s *spool) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}

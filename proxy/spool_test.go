@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// memWriter is a store's writer that takes limit bytes and then fails.
+type memWriter struct {
+	mu    sync.Mutex // guards b
+	b     []byte
+	limit int
+}
+
+func (w *memWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(p), w.limit-len(w.b))
+	w.b = append(w.b, p[:n]...)
+	if n < len(p) {
+		return n, cache.ErrFull
+	}
+	return n, nil
+}
+
+func (w *memWriter) ReadAt(p []byte, off int64) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return bytes.NewReader(w.b).ReadAt(p, off)
+}
+
+func (*memWriter) Commit(*cache.Meta) error { return nil }
+func (*memWriter) Close()                   {}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return b
+}
+
+func readAll(r *spoolReader, off int64, step int) ([]byte, error) {
+	var got []byte
+	buf := make([]byte, step)
+	for {
+		n, err := r.ReadAt(buf, off)
+		got = append(got, buf[:n]...)
+		off += int64(n)
+		if n == 0 && err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return got, err
+		}
+	}
+}
+
+// Every reader sees every byte, however the body is kept.
+func TestSpoolDelivers(t *testing.T) {
+	body := pattern(300_000)
+	for name, w := range map[string]cache.Writer{
+		"stored":            &memWriter{limit: 1 << 30},
+		"not stored":        nil,
+		"store fails early": &memWriter{limit: 10},
+		"store fails late":  &memWriter{limit: 200_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &spool{w: w, size: 4 << 10}
+			ctx := t.Context()
+			var wg sync.WaitGroup
+			for i := range 5 {
+				off := int64(i * 1000)
+				r := s.attach(ctx, off)
+				wg.Go(func() {
+					defer r.detach()
+					got, err := readAll(r, off, 700+i*999)
+					if err != nil || !bytes.Equal(got, body[off:]) {
+						t.Errorf("reader %d: %d bytes, %v", i, len(got), err)
+					}
+				})
+			}
+			for rest := body; len(rest) > 0; {
+				n := min(len(rest), 3333)
+				if err := s.write(ctx, rest[:n], false); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			s.finish(nil)
+			wg.Wait()
+			if w == nil && s.attach(ctx, 0) != nil {
+				t.Error("a reader was attached to bytes that are forgotten")
+			}
+		})
+	}
+}
+
+// What is held is not seen before the end.
+func TestSpoolHold(t *testing.T) {
+	s := &spool{w: &memWriter{limit: 100}, size: 64}
+	r := s.attach(t.Context(), 0)
+	if err := s.write(t.Context(), []byte("abc"), true); err != nil {
+		t.Fatal(err)
+	}
+	if s.shown != 0 {
+		t.Fatalf("%d bytes are shown", s.shown)
+	}
+	s.finish(nil)
+	if got, err := readAll(r, 0, 10); err != nil || string(got) != "abc" {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// A failed fetch fails its readers, and a client that left waits no longer.
+func TestSpoolEnds(t *testing.T) {
+	s := &spool{size: 64}
+	r := s.attach(t.Context(), 0)
+	if err := s.write(t.Context(), []byte("abc"), false); err != nil {
+		t.Fatal(err)
+	}
+	s.finish(io.ErrUnexpectedEOF)
+	if _, err := readAll(r, 0, 10); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s = &spool{size: 64}
+	if _, err := readAll(s.attach(ctx, 0), 0, 10); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	s = &spool{size: 8}
+	s.attach(t.Context(), 0)
+	if err := s.write(ctx, []byte("123456789"), false); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}

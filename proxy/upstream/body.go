@@ -1,0 +1,131 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+var errBodyClosed = errors.New("read after close")
+
+// body is a response body. It gives the connection back at its end.
+type body struct {
+	x    *exchange
+	resp *http.Response
+	src  io.Reader // io.EOF only at the proper end
+	keep bool
+	end  sync.Once // the exchange is finished or failed
+
+	mu  sync.Mutex // guards err
+	err error      // what every further Read returns
+}
+
+func newBody(x *exchange, resp *http.Response, f framing) *body {
+	b := &body{x: x, resp: resp, keep: f.keep}
+	in := &x.cn.in
+	switch f.kind {
+	case bodyChunked:
+		b.src = &chunkedReader{in: in, limit: int(x.c.opts.MaxResponseHead)}
+	case bodyLength:
+		b.src = &lengthReader{in: in, left: f.length}
+	default:
+		b.src = in
+	}
+	return b
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if err := b.failed(); err != nil {
+		return 0, err
+	}
+	n, err := b.src.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		b.end.Do(func() {
+			b.takeTrailers()
+			b.x.finish(b.keep)
+		})
+	} else {
+		err = b.wrap(err)
+		b.end.Do(b.x.fail)
+	}
+	return n, b.fail(err)
+}
+
+// wrap words an error of the source: who ended the transfer, if we did.
+func (b *body) wrap(err error) error {
+	if cause := context.Cause(b.x.req.Context()); cause != nil {
+		return Classify(cause)
+	}
+	return Classify(bodyError{err})
+}
+
+func (b *body) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// fail keeps the first error.
+func (b *body) fail(err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+	return b.err
+}
+
+// Close ends the transfer; a Read under way returns. It may be called at any
+// time from any goroutine.
+func (b *body) Close() error {
+	_ = b.fail(Classify(bodyError{errBodyClosed}))
+	b.end.Do(b.x.fail)
+	return nil
+}
+
+func (b *body) takeTrailers() {
+	c, ok := b.src.(*chunkedReader)
+	if !ok {
+		return
+	}
+	for name, v := range c.trailer {
+		if forbiddenTrailer(name) {
+			continue
+		}
+		if b.resp.Trailer == nil {
+			b.resp.Trailer = make(http.Header, len(c.trailer))
+		}
+		b.resp.Trailer[name] = v
+	}
+}
+
+// lengthReader reads a body of known length.
+type lengthReader struct {
+	in   *inbox
+	left int64
+}
+
+func (r *lengthReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.in.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	switch {
+	case r.left == 0:
+		return n, io.EOF
+	case err == io.EOF:
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// past is a deadline that ends whatever is under way.
+var past = time.Unix(1, 0)

@@ -1,0 +1,145 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net/http"
+)
+
+const (
+	maxChunkLine     = 4 << 10  // a size with its extensions
+	maxChunkOverhead = 16 << 10 // extensions that the data does not outweigh
+)
+
+// chunkedReader decodes the chunked coding (RFC 9112 §7.1) and accepts nothing
+// that another recipient could read differently. Its errors are
+// protocolError, those of the connection, or io.EOF after the last trailer.
+type chunkedReader struct {
+	in       *inbox
+	limit    int         // size of the trailer section
+	trailer  http.Header // set at io.EOF
+	left     int64       // of the chunk under way
+	overhead int64
+	within   bool // a chunk is under way, its CRLF is still to come
+	err      error
+}
+
+func (r *chunkedReader) Read(p []byte) (n int, err error) {
+	for r.err == nil && n < len(p) {
+		if r.left == 0 {
+			if n > 0 && len(r.in.buffered()) == 0 {
+				break // hand on what there is before waiting for more
+			}
+			r.err = r.next()
+			continue
+		}
+		var m int
+		m, r.err = r.in.Read(p[n:][:min(int64(len(p)-n), r.left)])
+		n += m
+		r.left -= int64(m)
+		if r.err == io.EOF {
+			r.err = io.ErrUnexpectedEOF
+		}
+		if m > 0 && len(r.in.buffered()) == 0 {
+			break
+		}
+	}
+	if n > 0 {
+		return n, nil
+	}
+	if len(p) == 0 && r.err == io.EOF {
+		return 0, nil
+	}
+	return 0, r.err
+}
+
+// next goes to the next chunk's data, or to the end.
+func (r *chunkedReader) next() error {
+	if r.within {
+		if b, err := r.in.line(2); err != nil {
+			return tooLong(err, "chunk is longer than its size")
+		} else if len(b) > 0 {
+			return protocolError("chunk is longer than its size")
+		}
+		r.within = false
+	}
+	line, err := r.in.line(maxChunkLine)
+	if err != nil {
+		return tooLong(err, "chunk extensions are too long")
+	}
+	size, err := parseChunkSize(line)
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		return r.end()
+	}
+	r.overhead = max(0, r.overhead+int64(len(line))-16-2*min(size, maxChunkOverhead))
+	if r.overhead > maxChunkOverhead {
+		return protocolError("chunk extensions are too long")
+	}
+	r.left, r.within = size, true
+	return nil
+}
+
+func (r *chunkedReader) end() error {
+	block, err := r.in.block(r.limit)
+	if err != nil {
+		return tooLong(err, "trailer section is too long")
+	}
+	if len(block) > len("\r\n") {
+		if r.trailer, err = parseFields(string(block)); err != nil {
+			return err
+		}
+	}
+	return io.EOF
+}
+
+// tooLong words a missing line end; an end of file in the middle is
+// unexpected.
+func tooLong(err error, what string) error {
+	switch {
+	case errors.Is(err, errLineTooLong):
+		return protocolError(what)
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// parseChunkSize reads a chunk's first line without its CRLF.
+func parseChunkSize(line []byte) (int64, error) {
+	size, i := int64(0), 0
+	for ; i < len(line); i++ {
+		d := hexDigit(line[i])
+		if d < 0 {
+			break
+		}
+		if i == 16 || size >= 1<<59 {
+			return 0, protocolError("chunk size is out of range")
+		}
+		size = size<<4 | int64(d)
+	}
+	if i == 0 {
+		return 0, protocolError("chunk without a size")
+	}
+	for i < len(line) && (line[i] == ' ' || line[i] == '\t') {
+		i++ // BWS before an extension; some senders pad the bare size too
+	}
+	if i < len(line) && line[i] != ';' || !validValue(string(line[i:])) {
+		return 0, protocolError("invalid byte behind a chunk size")
+	}
+	return size, nil
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}

@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// conn is one connection to an origin or a parent. Apart from close it is used
+// by one exchange at a time.
+type conn struct {
+	nc     net.Conn // what is read and written: TCP, or TLS over it
+	raw    net.Conn // the TCP connection beneath
+	key    hostKey
+	route  Route
+	reused bool
+
+	in        inbox
+	perRead   time.Duration // a deadline for each read of its own; 0: whoever waits has set one
+	perWrite  time.Duration
+	idleSince time.Time
+	closing   sync.Once
+}
+
+func newConn(nc, raw net.Conn, key hostKey, route Route, perWrite time.Duration) *conn {
+	c := &conn{nc: nc, raw: raw, key: key, route: route, perWrite: perWrite}
+	c.in.src = c
+	return c
+}
+
+// Read implements io.Reader for the inbox.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.perRead > 0 {
+		if err := c.nc.SetReadDeadline(time.Now().Add(c.perRead)); err != nil {
+			return 0, err
+		}
+	}
+	return c.nc.Read(p)
+}
+
+// Write implements io.Writer; each call must make an end within perWrite.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.perWrite)); err != nil {
+		return 0, err
+	}
+	return c.nc.Write(p)
+}
+
+// close ends the connection at once, from any goroutine and any number of
+// times. TLS is not said good-bye to: that could block.
+func (c *conn) close() { c.closing.Do(func() { _ = c.raw.Close() }) }
+
+// rest prepares the connection for the pool; false means that it must not be
+// used again because something arrived that nobody asked for.
+func (c *conn) rest() bool {
+	if len(c.in.buffered()) > 0 {
+		return false
+	}
+	c.in.reset()
+	c.perRead = 0
+	c.reused = true
+	return c.nc.SetDeadline(time.Time{}) == nil
+}
+
+// alive reports whether an idle connection is still open and silent. An origin
+// that closed it, or that talks without being asked, is told by one look that
+// does not block.
+func (c *conn) alive() bool {
+	sc, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	silent := false
+	err = rc.Read(func(fd uintptr) bool {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		silent = err == syscall.EAGAIN
+		return true
+	})
+	return err == nil && silent
+}
+
+// earlyConn is a connection of which some bytes were read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+// withEarly returns nc, such that early is read first.
+func withEarly(nc net.Conn, early []byte) net.Conn {
+	if len(early) == 0 {
+		return nc
+	}
+	return &earlyConn{Conn: nc, early: append([]byte(nil), early...)}
+}
+
+// Read implements net.Conn.
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Detach takes the connection apart into the bytes that were read already and
+// the connection beneath, which the kernel can splice.
+func (c *earlyConn) Detach() (early []byte, nc net.Conn) {
+	early, c.early = c.early, nil
+	return early, c.Conn
+}
+
+// CloseWrite half-closes the connection, where it can be.
+func (c *earlyConn) CloseWrite() error {
+	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return hc.CloseWrite()
+	}
+	return nil
+}
