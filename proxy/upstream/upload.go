@@ -10,7 +10,10 @@ import (
 	"time"
 )
 
-const uploadBuffer = 32 << 10
+const (
+	uploadBuffer = 32 << 10
+	settleTime   = 20 * time.Millisecond
+)
 
 // upload sends a request's body while the response is already being waited for.
 type upload struct {
@@ -20,10 +23,12 @@ type upload struct {
 	expect   time.Duration // wait for 100 (Continue); 0: none is expected
 	goAhead  chan struct{} // closed by proceed
 	quit     chan struct{} // closed by abort
+	ended    chan struct{} // closed when run returns
 
 	mu       sync.Mutex // guards what follows, and the order of deadlines
 	asked    bool       // proceed was called
 	begun    bool       // the source was read
+	last     bool       // the last piece is being written
 	stopped  bool
 	finished bool
 	whole    bool // everything was sent
@@ -35,6 +40,7 @@ func (c *Client) startUpload(cn *conn, req *http.Request) *upload {
 	u := &upload{
 		cn: cn, req: req, response: c.opts.ResponseTimeout.D(),
 		goAhead: make(chan struct{}), quit: make(chan struct{}),
+		ended: make(chan struct{}),
 	}
 	if hasToken(req.Header["Expect"], "100-continue") {
 		u.expect = c.opts.ExpectTimeout.D()
@@ -44,6 +50,7 @@ func (c *Client) startUpload(cn *conn, req *http.Request) *upload {
 }
 
 func (u *upload) run() {
+	defer close(u.ended)
 	var err error
 	if u.wait() {
 		err = u.send()
@@ -89,12 +96,30 @@ func (u *upload) proceed() {
 // headSeen tells that the final response has begun. An origin that does not
 // want the rest, or never asked for the body it was offered, gets none.
 func (u *upload) headSeen(code int) {
+	u.settle()
 	u.mu.Lock()
 	u.head = true
 	unwanted := !u.finished && (code >= 300 || !u.begun)
 	u.mu.Unlock()
 	if unwanted {
 		u.abort()
+	}
+}
+
+// settle lets the sender note that it has finished, where a quick origin has
+// answered before the last write has returned.
+func (u *upload) settle() {
+	u.mu.Lock()
+	last := u.last && !u.stopped
+	u.mu.Unlock()
+	if !last {
+		return
+	}
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	select {
+	case <-u.ended:
+	case <-t.C:
 	}
 }
 
@@ -132,6 +157,7 @@ func (u *upload) started() bool {
 
 // done reports whether the whole body was sent.
 func (u *upload) done() bool {
+	u.settle()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.whole
@@ -144,13 +170,14 @@ func (u *upload) sourceErr() error {
 	return u.source
 }
 
-// Write sends a piece unless the upload was stopped.
-func (u *upload) Write(p []byte) (int, error) {
+// write sends a piece unless the upload was stopped.
+func (u *upload) write(p []byte, last bool) (int, error) {
 	u.mu.Lock()
 	if u.stopped {
 		u.mu.Unlock()
 		return 0, io.ErrClosedPipe
 	}
+	u.last = last
 	err := u.cn.nc.SetWriteDeadline(time.Now().Add(u.cn.perWrite))
 	u.mu.Unlock()
 	if err != nil {
@@ -188,10 +215,10 @@ func (u *upload) sendLength() error {
 	for left := u.req.ContentLength; left > 0; {
 		n, err := u.read(buf[:min(left, int64(len(buf)))])
 		if n > 0 {
-			if _, err := u.Write(buf[:n]); err != nil {
+			left -= int64(n)
+			if _, err := u.write(buf[:n], left == 0); err != nil {
 				return err
 			}
-			left -= int64(n)
 		}
 		if err == io.EOF && left > 0 {
 			u.blame(io.ErrUnexpectedEOF)
@@ -216,7 +243,7 @@ func (u *upload) sendChunked() error {
 			copy(buf[start:], size)
 			copy(buf[front-2:], "\r\n")
 			copy(buf[front+n:], "\r\n")
-			if _, err := u.Write(buf[start : front+n+behind]); err != nil {
+			if _, err := u.write(buf[start:front+n+behind], false); err != nil {
 				return err
 			}
 		}
@@ -248,6 +275,6 @@ func (u *upload) sendTrailers() error {
 			b = appendField(b, name, v)
 		}
 	}
-	_, err := u.Write(append(b, '\r', '\n'))
+	_, err := u.write(append(b, '\r', '\n'), true)
 	return err
 }

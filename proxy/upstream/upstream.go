@@ -69,6 +69,10 @@ func New(o Options, d Deps) (*Client, error) {
 	return &Client{opts: o, deps: d, tls: cfg, parents: ps, pool: newPool(&o)}, nil
 }
 
+// maxRepeats bounds how often a request is sent again. A repeat asks for a new
+// connection; only one that others are waiting for may be a kept one again.
+const maxRepeats = 2
+
 // Do sends req and returns the response once its head has passed the strict
 // checks. The caller has cleaned req.Header of hop-by-hop fields (an Upgrade
 // field that remains is an upgrade that is wanted) and keeps owning it.
@@ -89,8 +93,8 @@ func (c *Client) Do(req *http.Request, interim func(code int, h http.Header)) (*
 	if err != nil {
 		return nil, Route{}, Classify(err)
 	}
-	for fresh := false; ; fresh = true {
-		cn, via, route, err := c.connect(req.Context(), t, fresh)
+	for try := 0; ; try++ {
+		cn, via, route, err := c.connect(req.Context(), t, try > 0)
 		if err != nil {
 			return nil, route, Classify(err)
 		}
@@ -98,7 +102,7 @@ func (c *Client) Do(req *http.Request, interim func(code int, h http.Header)) (*
 		if err == nil {
 			return resp, route, nil
 		}
-		if !again {
+		if !again || try == maxRepeats {
 			return nil, route, Classify(err)
 		}
 	}
