@@ -92,8 +92,7 @@ type decoder struct {
 
 func (d *decoder) syntax(err error) {
 	p := Problem{File: d.file.Name, Severity: Error, Message: err.Error()}
-	var located yaml.Error
-	if errors.As(err, &located) {
+	if located, ok := errors.AsType[yaml.Error](err); ok {
 		p.Message = located.GetMessage()
 		if t := located.GetToken(); t != nil {
 			d.file.put(&p, placeOf(t))
@@ -102,12 +101,15 @@ func (d *decoder) syntax(err error) {
 	d.problems = append(d.problems, p)
 }
 
-func (d *decoder) report(n ast.Node, path, format string, args ...any) *Problem {
+// report adds a problem at n. What was probably meant may be added by meant.
+func (d *decoder) report(n ast.Node, path, format string, args ...any) {
 	p := Problem{File: d.file.Name, Key: path, Severity: Error, Message: fmt.Sprintf(format, args...)}
 	d.file.put(&p, placeOf(n.GetToken()))
 	d.problems = append(d.problems, p)
-	return &d.problems[len(d.problems)-1]
 }
+
+// meant says what the last problem's writer probably meant.
+func (d *decoder) meant(s string) { d.problems[len(d.problems)-1].Suggestion = s }
 
 func placeOf(t *token.Token) place {
 	if t == nil || t.Position == nil {
@@ -147,14 +149,14 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 
 func (d *decoder) custom(path string, n ast.Node, v reflect.Value) {
 	err := yaml.NodeToValue(n, v.Addr().Interface(), yaml.Strict())
-	var located yaml.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &located):
-		d.report(n, path, "%s: %s", path, located.GetMessage())
-	default:
-		d.report(n, path, "%s: %v", path, err)
+	if err == nil {
+		return
 	}
+	msg := err.Error()
+	if located, ok := errors.AsType[yaml.Error](err); ok {
+		msg = located.GetMessage()
+	}
+	d.report(n, path, "%s: %s", path, msg)
 }
 
 func (d *decoder) text(path string, n ast.Node, v reflect.Value) {
@@ -219,11 +221,12 @@ func (d *decoder) unknown(path, key string, pair *ast.MappingValueNode, fields [
 	for i, f := range fields {
 		siblings[i] = f.Key
 	}
-	p := d.report(pair.Key, join(path, key), "unknown key %q%s", key, under(path))
-	p.Suggestion = suggest.Nearest(key, siblings)
-	if p.Suggestion == "" || p.Suggestion == key {
-		p.Suggestion = d.elsewhere(key)
+	d.report(pair.Key, join(path, key), "unknown key %q%s", key, under(path))
+	if near := suggest.Nearest(key, siblings); near != "" {
+		d.meant(near)
+		return
 	}
+	d.meant(d.elsewhere(key))
 }
 
 // elsewhere finds the one place where a key that is wrong here is right.
@@ -243,9 +246,9 @@ func (d *decoder) elsewhere(key string) string {
 func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		p := d.report(n, path, "%s: want a list, not %s", path, kindOf(n))
+		d.report(n, path, "%s: want a list, not %s", path, kindOf(n))
 		if s, single := plainText(n); single {
-			p.Suggestion = "[" + s + "]"
+			d.meant("[" + s + "]")
 		}
 		return
 	}

@@ -42,6 +42,9 @@ type printer struct {
 
 func (p *printer) fields(indent, path string, v reflect.Value) {
 	for _, f := range ownFields(v) {
+		if f.OmitEmpty && f.Value.IsZero() {
+			continue
+		}
 		at := join(path, f.Key)
 		p.comment(indent, at)
 		if f.Section {
@@ -132,6 +135,9 @@ func inline(v reflect.Value, secret bool) string {
 	case reflect.Struct:
 		items := make([]string, 0, v.NumField())
 		for _, f := range ownFields(v) {
+			if f.OmitEmpty && f.Value.IsZero() {
+				continue
+			}
 			items = append(items, f.Key+": "+inline(f.Value, f.Secret))
 		}
 		return "{" + strings.Join(items, ", ") + "}"
@@ -202,7 +208,7 @@ func Wrap(text string, width int) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		n := 0
-		for _, word := range strings.Fields(line) {
+		for _, word := range strings.FieldsSeq(line) {
 			if n > 0 && n+1+len(word) > width {
 				b.WriteByte('\n')
 				n = 0
@@ -218,3 +224,6 @@ func Wrap(text string, width int) string {
 	}
 	return b.String()
 }
+
+// Inline is how Print writes one value.
+func Inline(v reflect.Value) string { return inline(v, false) }

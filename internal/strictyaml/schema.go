@@ -23,6 +23,8 @@ type Field struct {
 	Name  string
 	// Secret is set by the tag secret:"true": never print the value.
 	Secret bool
+	// OmitEmpty is set by the tag's omitempty: Print leaves out a zero value.
+	OmitEmpty bool
 	// Section says that the value is a mapping with keys of its own.
 	Section bool
 }
@@ -84,8 +86,9 @@ func ownFields(v reflect.Value) []Field {
 		}
 		fields = append(fields, Field{
 			Key: key, Value: v.Field(i), Owner: t, Name: sf.Name,
-			Secret:  sf.Tag.Get("secret") == "true",
-			Section: sf.Type.Kind() == reflect.Struct && !isOpaque(sf.Type),
+			Secret:    sf.Tag.Get("secret") == "true",
+			OmitEmpty: strings.Contains(flags, "omitempty"),
+			Section:   sf.Type.Kind() == reflect.Struct && !isOpaque(sf.Type),
 		})
 	}
 	return fields

@@ -1,0 +1,77 @@
+# make run      build, and start a node on defaults in ./cachenode-data
+# make test     all tests, with the race detector
+# make ci       what CI does
+GO       ?= go
+FUZZTIME ?= 10s
+BENCH    ?= .
+PREFIX   ?= /usr/local
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.release=$(VERSION)
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: build run test race fuzz lint bench ci docs docs-check man completions install clean
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cachenode ./cmd/cachenode
+
+run: build
+	./bin/cachenode run --data ./cachenode-data
+
+test:
+	$(GO) test -race ./...
+
+race: test
+
+# Every fuzz target for FUZZTIME, one after the other.
+fuzz:
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "fuzz $$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+		done; \
+	done
+
+lint: $(GOLANGCI)
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/golangci-lint $@
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+ci:
+	.ci/run
+
+# docs/configuration.md and the comments of `cachenode config example`.
+docs:
+	$(GO) run ./internal/configdoc
+
+docs-check:
+	$(GO) run ./internal/configdoc -check
+
+man: build
+	./bin/cachenode man dist/man
+
+completions: build
+	mkdir -p dist/completions
+	./bin/cachenode completion bash > dist/completions/cachenode
+	./bin/cachenode completion zsh > dist/completions/_cachenode
+	./bin/cachenode completion fish > dist/completions/cachenode.fish
+
+install: man completions
+	install -D -m 0755 bin/cachenode $(DESTDIR)$(PREFIX)/bin/cachenode
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 dist/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -D -m 0644 dist/completions/cachenode $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cachenode
+	install -D -m 0644 dist/completions/_cachenode $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cachenode
+	install -D -m 0644 dist/completions/cachenode.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cachenode.fish
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's#/usr/bin/#$(PREFIX)/bin/#' deploy/cachenode.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/cachenode.service
+
+clean:
+	rm -rf bin dist
