@@ -208,7 +208,7 @@ func Wrap(text string, width int) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		n := 0
-		for _, word := range strings.FieldsSeq(line) {
+		for word := range strings.FieldsSeq(line) {
 			if n > 0 && n+1+len(word) > width {
 				b.WriteByte('\n')
 				n = 0
