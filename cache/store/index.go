@@ -1,0 +1,241 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// index is badger, with the calls that the store needs.
+type index struct {
+	dir string
+	db  *badger.DB
+}
+
+// openIndex opens badger in dir. What badger only finds by dying is looked for
+// first; a panic of it is an error.
+func openIndex(dir string, memtable int64) (x *index, err error) {
+	if err := checkTables(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			x, err = nil, fmt.Errorf("badger panics: %v", p)
+		}
+	}()
+	db, err := badger.Open(indexOptions(dir, memtable))
+	if err != nil {
+		return nil, err
+	}
+	return &index{dir: dir, db: db}, nil
+}
+
+// indexOptions keep badger small: all values in the tree, little memory, no
+// caches of its own (uncompressed blocks are read from the page cache), and
+// compaction soon, because its space counts against the quota.
+func indexOptions(dir string, memtable int64) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithLogger(nil).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithCompression(options.None).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithMemTableSize(memtable).
+		WithNumMemtables(3).
+		WithNumLevelZeroTables(3).
+		WithNumLevelZeroTablesStall(12).
+		WithBaseTableSize(max(1<<20, memtable/4)).
+		WithBaseLevelSize(max(4<<20, memtable)).
+		WithNumCompactors(2).
+		WithValueThreshold(maxValue + 4<<10).
+		WithValueLogFileSize(1 << 20)
+}
+
+// minMemtable is the smallest that takes a batch with the longest value.
+const minMemtable = 1 << 20
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checkTables reads the footer of each table: badger dies of a truncated one.
+func checkTables(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, path := range tables {
+		if err := checkTable(path); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}
+
+var errTable = errors.New("damaged table")
+
+// checkTable checks the end of a table: index · its length 4 · checksum · its
+// length 4.
+func checkTable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	end := info.Size()
+	sum, end, err := tablePart(f, end)
+	if err != nil {
+		return err
+	}
+	tableIndex, _, err := tablePart(f, end)
+	if err != nil {
+		return err
+	}
+	// The checksum is a protobuf message; of field 1, the algorithm, only the
+	// default is used, which is left out. Field 2 is the sum.
+	want, n := binary.Uvarint(sum[min(1, len(sum)):])
+	if n <= 0 || sum[0] != 2<<3 || want != uint64(crc32.Checksum(tableIndex, castagnoli)) {
+		return fmt.Errorf("%w: checksum of its index", errTable)
+	}
+	return nil
+}
+
+// tablePart reads the part that ends at end with its own length, and returns
+// where it starts.
+func tablePart(f *os.File, end int64) ([]byte, int64, error) {
+	var size [4]byte
+	if end -= 4; end < 0 {
+		return nil, 0, errTable
+	}
+	if _, err := f.ReadAt(size[:], end); err != nil {
+		return nil, 0, err
+	}
+	n := int64(binary.BigEndian.Uint32(size[:]))
+	if n > end {
+		return nil, 0, errTable
+	}
+	b := make([]byte, n)
+	_, err := f.ReadAt(b, end-n)
+	return b, end - n, err
+}
+
+func (x *index) close() error { return x.db.Close() }
+
+// load returns the entry of h, nil when there is none. A value that cannot be
+// read is an error.
+func (x *index) load(h hash) (e *entry, err error) {
+	defer recovered(&err)
+	err = x.db.View(func(t *badger.Txn) error {
+		item, err := t.Get(h[:])
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(b []byte) error {
+			e, err = parseRecords(b)
+			return err
+		})
+	})
+	return e, err
+}
+
+// recovered turns a panic of badger over damaged blocks into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("badger panics: %v", p)
+	}
+}
+
+// batch is a number of changes that become durable together or in parts.
+type batch struct {
+	x   *index
+	txn *badger.Txn
+}
+
+func (x *index) newBatch() *batch { return &batch{x: x, txn: x.db.NewTransaction(true)} }
+
+// put sets the value of h to vars; none deletes it.
+func (b *batch) put(h hash, vars []*variant) error {
+	entry := func() error {
+		if len(vars) == 0 {
+			return b.txn.Delete(h[:])
+		}
+		return b.txn.Set(h[:], appendRecords(nil, vars))
+	}
+	err := entry()
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		if err := b.txn.Commit(); err != nil {
+			return err
+		}
+		b.txn = b.x.db.NewTransaction(true)
+		err = entry()
+	}
+	return err
+}
+
+func (b *batch) commit() error { return b.txn.Commit() }
+
+func (b *batch) discard() { b.txn.Discard() }
+
+// scan calls fn for each value, in the order of the hashes, from after on.
+// Values that cannot be read come as an error.
+func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) (err error) {
+	defer recovered(&err)
+	return x.db.View(func(t *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := t.NewIterator(o)
+		defer it.Close()
+		for it.Seek(after); it.Valid(); it.Next() {
+			item := it.Item()
+			if len(item.Key()) != len(hash{}) {
+				continue
+			}
+			h := hash(item.Key())
+			var e *entry
+			err := item.Value(func(b []byte) (err error) {
+				e, err = parseRecords(b)
+				return err
+			})
+			if !fn(h, e, err) {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// size is the space that the index takes on disk, and in its tables alone.
+func (x *index) size() (all, tables int64) {
+	_ = filepath.WalkDir(x.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // badger removes files meanwhile
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		n := allocated(info)
+		all += n
+		if strings.HasSuffix(path, ".sst") {
+			tables += n
+		}
+		return nil
+	})
+	return all, tables
+}

@@ -1,0 +1,302 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/zeebo/xxh3"
+	"golang.org/x/sys/unix"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// keeper is the one goroutine that writes the shared segments and the index.
+// It turns the overlays of the shards into records: bodies first.
+type keeper struct {
+	d *disk
+
+	sg    *segment // open for writing, nil: none
+	f     *os.File // of sg, direct where the file system can
+	buf   []byte   // aligned; begins at file offset base
+	base  int64
+	n     int // bytes in buf
+	saved int // of them already in the file
+
+	dirty  map[hash][]chan bool // keys with changes, and who waits for them
+	placed []*change            // their bodies are in buf, not in the file
+	moves  []move               // survivors whose bodies are in buf
+	since  time.Time            // when the oldest unwritten change came
+
+	chance int64 // bytes that may survive until the next segment is opened
+}
+
+const (
+	// bufferSize is what is written at once; a direct write of it costs a half to
+	// a fifth of a buffered one.
+	bufferSize = 4 << 20
+	// flushAfter bounds how long a committed object may be in memory only.
+	flushAfter = 300 * time.Millisecond
+	// batchKeys is how many keys go into the index at once.
+	batchKeys = 512
+	// diskAlign is what direct writes must be aligned to.
+	diskAlign = 4096
+)
+
+func newKeeper(d *disk) *keeper { return &keeper{d: d, dirty: map[hash][]chan bool{}} }
+
+func sumOf(b []byte) uint64 { return xxh3.Hash(b) }
+
+// run works until the store is closed and all is written.
+func (k *keeper) run() {
+	defer close(k.d.done)
+	defer k.seal()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var spare []op
+	for {
+		select {
+		case <-k.d.wake:
+		case <-timer.C:
+		}
+		ops, closed := k.d.take(spare)
+		for i := range ops {
+			k.handle(&ops[i])
+		}
+		k.settle(closed)
+		clear(ops)
+		spare = ops
+		if closed && len(k.dirty) == 0 {
+			return
+		}
+		if len(k.dirty) > 0 {
+			timer.Reset(flushAfter / 3)
+		}
+	}
+}
+
+func (k *keeper) handle(o *op) {
+	if o.claim > 0 {
+		o.done <- k.makeRoom(0) == nil
+		return
+	}
+	if len(k.dirty) == 0 {
+		k.since = time.Now()
+	}
+	waiters := k.dirty[o.h]
+	if o.done != nil {
+		waiters = append(waiters, o.done)
+	}
+	k.dirty[o.h] = waiters
+	if o.c != nil && o.c.kind == changePut {
+		k.place(o.h, o.c)
+	}
+	if len(k.dirty) >= batchKeys && len(k.placed) == 0 {
+		k.index()
+	}
+}
+
+// settle writes what is due: all of it when it has waited long enough, else
+// what somebody waits for.
+func (k *keeper) settle(closed bool) {
+	if len(k.dirty) == 0 {
+		return
+	}
+	if closed || time.Since(k.since) >= flushAfter {
+		k.flush()
+		k.index()
+		k.since = time.Now()
+		return
+	}
+	for _, waiters := range k.dirty {
+		if len(waiters) > 0 {
+			k.index()
+			return
+		}
+	}
+}
+
+// place appends the body of a new object to the open segment.
+func (k *keeper) place(h hash, c *change) {
+	v := c.v
+	if v.body == nil {
+		c.loc, c.placed = v.rec.loc, true
+		return
+	}
+	loc, err := k.appendEntry(h, v.rec.id, v.body)
+	if err != nil {
+		k.abandon(h, c)
+		return
+	}
+	c.loc = loc
+	k.placed = append(k.placed, c)
+}
+
+// appendEntry puts an entry into the buffer, writing what is full.
+func (k *keeper) appendEntry(h hash, id uint64, body []byte) (place, error) {
+	if k.d.readOnly() {
+		return place{}, cache.ErrFull
+	}
+	size := entrySize(int64(len(body)))
+	if k.sg == nil || k.end()+size > k.d.segs.segSize {
+		if err := k.open(size); err != nil {
+			return place{}, err
+		}
+	}
+	loc := place{seg: k.sg.seq, off: k.end()}
+	var head [headerSize]byte
+	err := k.write(header{h: h, id: id, length: int64(len(body))}.append(head[:0]))
+	err = errors.Join(err, k.write(body))
+	if len(body) > blockSize {
+		s := sums{id: id}
+		for b := body; len(b) > 0; b = b[min(blockSize, len(b)):] {
+			s.add(b[:min(blockSize, len(b))])
+		}
+		err = errors.Join(err, k.write(s.take()))
+	}
+	var zero [entryAlign]byte
+	return loc, errors.Join(err, k.write(zero[:loc.off+size-k.end()]))
+}
+
+func (k *keeper) end() int64 { return k.base + int64(k.n) }
+
+func (k *keeper) write(p []byte) error {
+	for len(p) > 0 {
+		n := copy(k.buf[k.n:], p)
+		k.n += n
+		p = p[n:]
+		if k.n == len(k.buf) {
+			if err := k.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// open begins a segment in which an entry of size fits.
+func (k *keeper) open(size int64) error {
+	k.flush()
+	k.seal()
+	if err := k.makeRoom(max(size, k.d.segs.segSize)); err != nil {
+		return err
+	}
+	seq := k.d.segs.nextSeq.Add(1)
+	path := k.d.segs.path(seq, segmentSuffix)
+	f, err := createDirect(path)
+	if err != nil {
+		k.d.failed("create", err)
+		return cache.ErrFull
+	}
+	if k.buf == nil {
+		n := int(min(bufferSize, k.d.segs.segSize/4/diskAlign*diskAlign))
+		k.buf, err = unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			return errors.Join(err, f.Close(), os.Remove(path))
+		}
+	}
+	k.sg = newSegment(seq, path, false, k.d.segs.segSize)
+	k.f, k.base, k.n, k.saved = f, 0, 0, 0
+	k.d.segs.add(k.sg)
+	k.chance = k.d.segs.segSize / 2
+	return k.rescue()
+}
+
+// createDirect creates a file for direct writing, where that works.
+func createDirect(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_DIRECT, 0o600)
+	if errors.Is(err, unix.EINVAL) {
+		_ = os.Remove(path) // some file systems create it first
+		f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	}
+	return f, err
+}
+
+// seal ends the open segment.
+func (k *keeper) seal() {
+	if k.sg == nil {
+		return
+	}
+	if err := k.f.Close(); err != nil {
+		k.d.failed("close", err)
+	}
+	k.sg, k.f = nil, nil
+	k.base, k.n, k.saved = 0, 0, 0
+}
+
+// save writes the buffer; a last part of a disk block stays in it, to be
+// written again with what follows.
+func (k *keeper) save() error {
+	if k.saved == k.n {
+		return nil
+	}
+	full := k.n / diskAlign * diskAlign
+	whole := (k.n + diskAlign - 1) / diskAlign * diskAlign
+	clear(k.buf[k.n:whole])
+	if err := k.d.checkSpace(int64(whole)); err != nil {
+		return err
+	}
+	if _, err := k.f.WriteAt(k.buf[:whole], k.base); err != nil {
+		k.d.failed("write", err)
+		return fmt.Errorf("%w: %w", cache.ErrFull, err)
+	}
+	if more := k.base + int64(whole) - k.sg.size.Load(); more > 0 {
+		k.d.segs.grow(k.sg, more)
+	}
+	copy(k.buf, k.buf[full:k.n])
+	k.base += int64(full)
+	k.n -= full
+	k.saved = k.n
+	return nil
+}
+
+// flush writes all bodies that are in the buffer, after which their records may
+// be written.
+func (k *keeper) flush() {
+	if k.sg == nil {
+		return
+	}
+	if err := k.save(); err != nil {
+		k.lose()
+		return
+	}
+	for _, c := range k.placed {
+		c.placed = true
+		k.d.s.n.swapOuts.Add(1)
+	}
+	clear(k.placed)
+	k.placed = k.placed[:0]
+	for i := range k.moves {
+		k.moves[i].saved = true
+	}
+}
+
+// lose gives up what could not be written, and the segment with it: its end is
+// not known to be good.
+func (k *keeper) lose() {
+	for _, c := range k.placed {
+		k.abandon(k.d.s.hash(c.v.rec.meta.Key), c)
+	}
+	clear(k.placed)
+	k.placed = k.placed[:0]
+	k.moves = nil
+	k.seal()
+}
+
+// abandon takes a change off the overlay again: the object is not stored.
+func (k *keeper) abandon(h hash, c *change) {
+	s := k.d.s
+	s.n.lost.Add(1)
+	sh := s.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.gen++
+	s.mem.delete(h)
+	if p := sh.keys[h]; p != nil {
+		p.remove(c)
+	}
+	if c.v.body != nil {
+		k.d.room.Release(c.v.charge())
+	}
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// entry is all that is stored under one key. It is immutable.
+type entry struct {
+	key      string
+	vars     []*variant
+	objs     []cache.Object // vars, when all their bodies are in memory
+	fromDisk bool           // just read from the index
+	weight   uint32
+}
+
+// newEntry builds an entry of vars, which must not be empty.
+func newEntry(vars []*variant) *entry {
+	e := &entry{key: vars[0].rec.meta.Key, vars: vars}
+	cost, whole := int64(0), true
+	for _, v := range vars {
+		cost += v.cost()
+		whole = whole && v.body != nil
+	}
+	e.weight = uint32(min(cost, 1<<31))
+	if whole {
+		e.objs = make([]cache.Object, len(vars))
+		for i, v := range vars {
+			e.objs[i] = v
+		}
+	}
+	return e
+}
+
+// memory is the memory tier: entries of keys under a budget of bytes. Changes
+// to one key are made under the lock of its shard. A nil memory holds nothing.
+type memory struct {
+	c         *otter.Cache[hash, *entry]
+	maxObject int64
+	capacity  int64
+}
+
+func newMemory(capacity, maxObject int64) *memory {
+	return &memory{
+		maxObject: maxObject,
+		capacity:  capacity,
+		c: otter.Must(&otter.Options[hash, *entry]{
+			MaximumWeight: uint64(capacity),
+			Weigher:       func(_ hash, e *entry) uint32 { return e.weight },
+		}),
+	}
+}
+
+func (m *memory) close() {
+	if m != nil {
+		m.c.InvalidateAll()
+		m.c.CleanUp()
+		m.c.StopAllGoroutines()
+	}
+}
+
+func (m *memory) get(h hash) *entry {
+	if m == nil {
+		return nil
+	}
+	e, _ := m.c.GetIfPresent(h)
+	return e
+}
+
+func (m *memory) set(h hash, e *entry) {
+	if m != nil {
+		m.c.Set(h, e)
+	}
+}
+
+func (m *memory) delete(h hash) {
+	if m != nil {
+		m.c.Invalidate(h)
+	}
+}
+
+// put makes vars all there is of h. Bodies over the limit stay out of memory.
+func (m *memory) put(h hash, vars []*variant) {
+	if m == nil {
+		return
+	}
+	if len(vars) == 0 {
+		m.c.Invalidate(h)
+		return
+	}
+	if i := slices.IndexFunc(vars, m.tooLong); i >= 0 {
+		vars = slices.Clone(vars)
+		for i, v := range vars {
+			if m.tooLong(v) {
+				vars[i] = v.withBody(nil, v.sg)
+			}
+		}
+	}
+	m.c.Set(h, newEntry(vars))
+}
+
+func (m *memory) tooLong(v *variant) bool {
+	return v.body != nil && int64(len(v.body)) > m.maxObject
+}
+
+// fill adds the body of a variant that h has without one.
+func (m *memory) fill(h hash, v *variant) {
+	old := m.get(h)
+	if old == nil {
+		return
+	}
+	for i, o := range old.vars {
+		if o.rec.id == v.rec.id && o.body == nil {
+			vars := slices.Clone(old.vars)
+			vars[i] = o.withBody(v.body, v.sg)
+			m.c.Set(h, newEntry(vars))
+			return
+		}
+	}
+}
+
+// commit adds v to what there is of h, for a store without a disk.
+func (m *memory) commit(h hash, v *variant) { m.change(h, changePut, v) }
+
+// update is Update for a store without a disk.
+func (m *memory) update(h hash, v *variant) { m.change(h, changeUpdate, v) }
+
+func (m *memory) change(h hash, k changeKind, v *variant) {
+	var base []*variant
+	if e := m.get(h); e != nil {
+		base = e.vars
+	}
+	m.put(h, apply(base, []*change{{kind: k, v: v}}))
+}
+
+// settle makes vars all there is of h, keeping the bodies that are in memory.
+func (m *memory) settle(h hash, vars []*variant) {
+	if m == nil {
+		return
+	}
+	if old := m.get(h); old != nil {
+		vars = slices.Clone(vars)
+		for i, v := range vars {
+			vars[i] = old.bodyFor(v)
+		}
+	}
+	m.put(h, vars)
+}
+
+// bodyFor is v with the body that e has of it.
+func (e *entry) bodyFor(v *variant) *variant {
+	if v.body != nil {
+		return v
+	}
+	for _, o := range e.vars {
+		if o.rec.id == v.rec.id && o.body != nil {
+			return v.withBody(o.body, o.sg)
+		}
+	}
+	return v
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// hash stands for a primary key, in the index and in memory. Two keys may share
+// one, so whoever finds something under it compares the key.
+type hash [16]byte
+
+func (s *Store) hash(key string) hash {
+	return xxh3.HashString128Seed(key, s.seed).Bytes()
+}
+
+const shardCount = 512
+
+// shard holds what is changing of the keys that fall to it.
+type shard struct {
+	mu      sync.RWMutex      // guards all below, and the order of changes to these keys in the memory tier
+	keys    map[hash]*overlay // changes that the index does not have yet
+	flights map[hash]*flight  // objects being written
+	gen     uint64            // counts changes: a reader that saw another value may not fill the memory tier
+}
+
+func (sh *shard) init() {
+	sh.keys = map[hash]*overlay{}
+	sh.flights = map[hash]*flight{}
+}
+
+func (s *Store) shard(h hash) *shard {
+	return &s.shards[(uint(h[0])|uint(h[1])<<8)%shardCount]
+}
+
+// dirty reports whether the overlay has h.
+func (sh *shard) dirty(h hash) bool {
+	sh.mu.RLock()
+	_, ok := sh.keys[h]
+	sh.mu.RUnlock()
+	return ok
+}
+
+// snapshot returns the changes of h that the index lacks.
+func (sh *shard) snapshot(h hash) (wiped bool, changes []*change, gen uint64) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if p := sh.keys[h]; p != nil {
+		return p.wiped, p.changes, sh.gen
+	}
+	return false, nil, sh.gen
+}
+
+// flight is the writers of one key that began since its last Delete.
+type flight struct {
+	n       int
+	deleted bool // guarded by the shard's mu
+}
+
+// takeOff registers a writer of h.
+func (sh *shard) takeOff(h hash) *flight {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f := sh.flights[h]
+	if f == nil {
+		f = &flight{}
+		sh.flights[h] = f
+	}
+	f.n++
+	return f
+}
+
+// land ends what takeOff began.
+func (sh *shard) land(h hash, f *flight) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if f.n--; f.n == 0 && sh.flights[h] == f {
+		delete(sh.flights, h)
+	}
+}
+
+// overlay is the list of changes of one key, oldest first, and whether all that
+// the index has is void. The list only grows at its end or is replaced, so a
+// snapshot of it stays valid.
+type overlay struct {
+	wiped   bool
+	wipes   int // how often it was wiped
+	changes []*change
+}
+
+func (p *overlay) add(c *change) { p.changes = append(p.changes, c) }
+
+func (p *overlay) wipe() {
+	p.wiped = true
+	p.wipes++
+	p.changes = nil
+}
+
+type changeKind uint8
+
+const (
+	changePut    changeKind = iota // v replaces the variant with the same Vary
+	changeUpdate                   // v's metadata replaces those of the same id
+	changeDrop                     // the variant of the same id goes
+)
+
+// change is one change of a key.
+type change struct {
+	kind changeKind
+	v    *variant
+
+	// For the keeper alone.
+	loc    place
+	placed bool // the body is in its segment
+}
+
+// apply returns base after changes. Neither is changed.
+func apply(base []*variant, changes []*change) []*variant {
+	if len(changes) == 0 {
+		return base
+	}
+	vars := slices.Clone(base)
+	for _, c := range changes {
+		vars = c.apply(vars)
+	}
+	return vars[:min(len(vars), cache.MaxVariants)]
+}
+
+func (c *change) apply(vars []*variant) []*variant {
+	v := c.v
+	i := slices.IndexFunc(vars, func(o *variant) bool { return o.rec.id == v.rec.id })
+	switch c.kind {
+	case changeDrop:
+		if i >= 0 {
+			vars = slices.Delete(vars, i, i+1)
+		}
+		return vars
+	case changeUpdate:
+		if i < 0 {
+			return vars
+		}
+		v = vars[i].withMeta(v.rec.meta) // the body may have moved meanwhile
+	}
+	vars = slices.DeleteFunc(vars, func(o *variant) bool {
+		return o.rec.id == v.rec.id || slices.Equal(o.rec.meta.Vary, v.rec.meta.Vary) ||
+			o.rec.meta.Key != v.rec.meta.Key
+	})
+	return slices.Insert(vars, 0, v)
+}

@@ -1,0 +1,406 @@
+// Package store keeps the cache's objects: metadata in a badger index, bodies
+// in append-only segment files under an exact quota, and the most useful small
+// objects whole in memory. It decides nothing about HTTP; package cache does.
+//
+// Layout of the data directory:
+//
+//	store.lock            held by the process that has the store open
+//	index/                badger: one value per key with the records of its variants
+//	segments/0…0.seg      bodies; a segment holds many small objects or one large one
+//	segments/state        format, hash seed, start counter, last known totals
+//	segments/purges       purges that are not swept yet
+//
+// The way of a small object: Commit puts it into the pending overlay of its
+// shard, from where it is served at once; one keeper goroutine appends its body
+// to the open segment, then writes its record, then hands it to the memory tier
+// and takes it off the overlay. So a record never points to a body that the
+// kernel does not have, and no request waits for badger.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// Store is a cache.Store in two tiers. It is safe for concurrent use.
+type Store struct {
+	o   Options
+	log *slog.Logger
+
+	shards  [shardCount]shard
+	pending atomic.Int64 // keys in all overlays
+	mem     *memory      // nil: no memory tier
+	disk    *disk        // nil: no disk tier
+	purges  *purgeList
+	ids     idSource
+	seed    uint64 // of the key hash
+	n       counters
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ cache.Store = (*Store)(nil)
+
+// New opens the store in o.Dir, creating it when it is not there. A damaged or
+// foreign store is set aside and an empty one takes its place. The error is a
+// *LockedError when another process has the directory, a *DirError when it
+// cannot be written.
+func New(o Options, log *slog.Logger) (*Store, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, log: log, purges: newPurgeList()}
+	for i := range s.shards {
+		s.shards[i].init()
+	}
+	if o.Memory > 0 {
+		s.mem = newMemory(int64(o.Memory), o.memoryMaxObject())
+	}
+	if o.Disk > 0 {
+		d, err := openDisk(s)
+		if err != nil {
+			s.mem.close()
+			return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+		}
+		s.disk = d
+	}
+	return s, nil
+}
+
+// Run does the work behind: sweeping, scrubbing and watching the space. It
+// returns when ctx is done.
+func (s *Store) Run(ctx context.Context) error {
+	if s.disk == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return s.disk.run(ctx)
+}
+
+// Close writes out what is pending and closes the store. Objects that readers
+// still hold stay readable.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		if s.disk != nil {
+			s.closeErr = s.disk.close()
+		}
+		s.mem.close()
+	})
+	return s.closeErr
+}
+
+// Lookup implements cache.Store. The slice is shared: it must not be changed.
+func (s *Store) Lookup(key string) []cache.Object {
+	h := s.hash(key)
+	sh := s.shard(h)
+	if s.pending.Load() == 0 || !sh.dirty(h) {
+		if e := s.mem.get(h); e != nil && e.objs != nil && e.key == key && !s.purges.active() {
+			s.n.memoryLookups.Add(1)
+			return e.objs
+		}
+	}
+	return s.lookupSlow(h, key)
+}
+
+// lookupSlow merges the overlay with what the tiers have.
+func (s *Store) lookupSlow(h hash, key string) []cache.Object {
+	for range 2 { // a second time when an object moved between two looks
+		vars, moved := s.current(h, key)
+		objs, gone := s.open(h, vars)
+		if !gone || !moved {
+			return objs
+		}
+		for _, o := range objs {
+			o.Release()
+		}
+		s.forget(h)
+	}
+	return nil
+}
+
+// current returns the variants of key, and whether they come from a source that
+// may lag behind an eviction.
+func (s *Store) current(h hash, key string) ([]*variant, bool) {
+	sh := s.shard(h)
+	wiped, changes, gen := sh.snapshot(h)
+	var base []*variant
+	if !wiped {
+		e := s.base(h, key)
+		if e != nil && e.fromDisk && len(changes) == 0 {
+			s.publish(h, e, gen)
+		}
+		if e != nil {
+			base = e.vars
+		}
+	}
+	vars := apply(base, changes)
+	return s.visible(key, vars), len(base) > 0
+}
+
+// visible leaves out variants of other keys with the same hash, and purged ones.
+func (s *Store) visible(key string, vars []*variant) []*variant {
+	hidden := func(v *variant) bool {
+		return v.rec.meta.Key != key || s.purges.matches(key, v.rec.id)
+	}
+	if !slices.ContainsFunc(vars, hidden) {
+		return vars
+	}
+	return slices.DeleteFunc(slices.Clone(vars), hidden)
+}
+
+// base returns what is known of key apart from the overlay.
+func (s *Store) base(h hash, key string) *entry {
+	if e := s.mem.get(h); e != nil {
+		if e.key != key {
+			return nil // another key of the same hash
+		}
+		return e
+	}
+	if s.disk == nil {
+		return nil
+	}
+	e, err := s.disk.load(h)
+	if err != nil || e == nil || e.key != key {
+		return nil
+	}
+	return e
+}
+
+// open makes objects of variants. gone says that the body of one was not there.
+func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
+	for _, v := range vars {
+		if v.body != nil {
+			objs = append(objs, v)
+			continue
+		}
+		sg := s.disk.segs.pin(v.rec.loc.seg)
+		if sg == nil {
+			gone = true
+			continue
+		}
+		objs = append(objs, &diskObject{s: s, h: h, v: v, sg: sg})
+	}
+	return objs, gone
+}
+
+// publish offers an entry to the memory tier unless the key changed since gen.
+func (s *Store) publish(h hash, e *entry, gen uint64) {
+	if s.mem == nil {
+		return
+	}
+	sh := s.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.gen == gen && sh.keys[h] == nil {
+		s.mem.set(h, e)
+	}
+}
+
+// forget drops what the memory tier has of h.
+func (s *Store) forget(h hash) {
+	sh := s.shard(h)
+	sh.mu.Lock()
+	sh.gen++
+	s.mem.delete(h)
+	sh.mu.Unlock()
+}
+
+// Create implements cache.Store.
+func (s *Store) Create(m *cache.Meta) (cache.Writer, error) {
+	if s.mem == nil && s.disk == nil {
+		return nil, cache.ErrFull
+	}
+	if m.Length > s.maxObject() || metaSize(m) > maxMeta {
+		return nil, cache.ErrTooLarge
+	}
+	if s.disk != nil && s.disk.readOnly() {
+		return nil, cache.ErrFull
+	}
+	return newWriter(s, m), nil
+}
+
+// maxObject is the longest body that can be kept.
+func (s *Store) maxObject() int64 {
+	if s.disk == nil {
+		return s.mem.maxObject
+	}
+	return s.disk.maxObject
+}
+
+// commit makes v visible. body is nil when the body lies in a segment already.
+func (s *Store) commit(h hash, v *variant, f *flight) error {
+	sh := s.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if f.deleted || s.purges.matches(v.rec.meta.Key, v.rec.id) {
+		return errOvertaken
+	}
+	sh.gen++
+	if s.disk == nil {
+		s.mem.commit(h, v)
+		return nil
+	}
+	c := &change{kind: changePut, v: v}
+	s.overlay(sh, h).add(c)
+	return s.disk.enqueue(op{h: h, c: c})
+}
+
+// overlay returns the overlay of h; sh.mu is held.
+func (s *Store) overlay(sh *shard, h hash) *overlay {
+	p := sh.keys[h]
+	if p == nil {
+		p = &overlay{}
+		sh.keys[h] = p
+		s.pending.Add(1)
+	}
+	return p
+}
+
+// Update implements cache.Store.
+func (s *Store) Update(o cache.Object, m *cache.Meta) error {
+	v := variantOf(o)
+	if v == nil {
+		return fmt.Errorf("update: not an object of this store: %T", o)
+	}
+	if metaSize(m) > maxMeta {
+		return cache.ErrTooLarge
+	}
+	if m.Length != v.rec.meta.Length || m.Key != v.rec.meta.Key {
+		return errors.New("update: key and length of a stored object cannot change")
+	}
+	nv := v.withMeta(m)
+	h := s.hash(m.Key)
+	sh := s.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.gen++
+	if s.disk == nil {
+		s.mem.update(h, nv)
+		return nil
+	}
+	if s.disk.readOnly() {
+		return cache.ErrFull
+	}
+	c := &change{kind: changeUpdate, v: nv}
+	s.overlay(sh, h).add(c)
+	return s.disk.enqueue(op{h: h, c: c})
+}
+
+// Delete implements cache.Store. It returns when the deletion would survive
+// the death of the process.
+func (s *Store) Delete(key string) bool {
+	h := s.hash(key)
+	sh := s.shard(h)
+	known := false
+	sh.mu.Lock()
+	sh.gen++
+	if f := sh.flights[h]; f != nil {
+		f.deleted = true
+		delete(sh.flights, h)
+	}
+	if e := s.mem.get(h); e != nil && e.key == key {
+		known = len(e.vars) > 0
+	}
+	s.mem.delete(h)
+	if s.disk == nil {
+		sh.mu.Unlock()
+		return known
+	}
+	p := sh.keys[h]
+	sh.mu.Unlock()
+	if p == nil && !known {
+		if e, err := s.disk.load(h); err == nil && e == nil {
+			return s.deleteOverlay(h, false)
+		}
+	}
+	return s.deleteOverlay(h, true) || known
+}
+
+// deleteOverlay wipes the overlay of h and, when the index may know the key,
+// waits until it has forgotten it.
+func (s *Store) deleteOverlay(h hash, indexed bool) bool {
+	sh := s.shard(h)
+	sh.mu.Lock()
+	p := sh.keys[h]
+	if p == nil && !indexed {
+		sh.mu.Unlock()
+		return false
+	}
+	p = s.overlay(sh, h)
+	known := len(p.changes) > 0
+	p.wipe()
+	sh.gen++
+	s.mem.delete(h)
+	done := make(chan bool, 1) // the keeper answers once and never waits
+	err := s.disk.enqueue(op{h: h, done: done})
+	sh.mu.Unlock()
+	if err != nil {
+		return known
+	}
+	return <-done || known
+}
+
+// drop removes one damaged object.
+func (s *Store) drop(h hash, v *variant) {
+	s.n.corrupt.Add(1)
+	sh := s.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.gen++
+	s.mem.delete(h)
+	c := &change{kind: changeDrop, v: v}
+	s.overlay(sh, h).add(c)
+	if err := s.disk.enqueue(op{h: h, c: c}); err != nil {
+		s.log.Warn("damaged object stays in the index", "key", v.rec.meta.Key, "err", err)
+	}
+}
+
+// Errors of opening a store.
+type (
+	// LockedError says that another process has the store open.
+	LockedError struct {
+		Dir string
+		PID int // of the holder, 0 when it is not known
+	}
+	// DirError says that the directory cannot be used.
+	DirError struct {
+		Dir string
+		Err error
+	}
+)
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%s is in use by another process", e.Dir)
+	}
+	return fmt.Sprintf("%s is in use by process %d", e.Dir, e.PID)
+}
+
+func (e *DirError) Error() string {
+	return fmt.Sprintf("%s cannot be used: %v", e.Dir, reason(e.Err))
+}
+
+func (e *DirError) Unwrap() error { return e.Err }
+
+// reason takes the path off a file error: it has been said already.
+func reason(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+var (
+	errOvertaken = errors.New("deleted while it was being written")
+	errClosed    = errors.New("store is closed")
+)

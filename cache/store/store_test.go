@@ -1,0 +1,53 @@
+package store_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/cache/store/storetest"
+	"github.com/cachenode/cachenode/internal/units"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a store for a test; change adapts the options.
+func open(t testing.TB, change func(o *store.Options)) *store.Store {
+	t.Helper()
+	o := store.DefaultOptions()
+	o.Dir = t.TempDir()
+	o.Memory = 16 * units.MiB
+	o.Disk = 256 * units.MiB
+	if change != nil {
+		change(&o)
+	}
+	s, err := store.New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	for name, change := range map[string]func(o *store.Options){
+		"both":   nil,
+		"disk":   func(o *store.Options) { o.Memory = 0 },
+		"memory": func(o *store.Options) { o.Disk, o.Memory = 0, 512*units.MiB; o.MemoryMaxObject = 0 },
+		"small":  func(o *store.Options) { o.Memory, o.Disk = units.MiB, 64*units.MiB },
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) cache.Store { return open(t, change) })
+		})
+	}
+	t.Run("reference", func(t *testing.T) {
+		storetest.Run(t, func(*testing.T) cache.Store { return store.NewInMemory(64 << 20) })
+	})
+}
