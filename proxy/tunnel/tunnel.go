@@ -1,15 +1,19 @@
 // Package tunnel carries CONNECT and Upgrade: once the answer is given, bytes
 // move both ways until both sides are done. It decides nothing about who may
-// open a tunnel where.
+// open a tunnel where, and looks at none of the bytes.
 package tunnel
 
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/elazarl/goproxy"
 
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
@@ -20,73 +24,126 @@ type Deps struct {
 	Dial func(ctx context.Context, hostport string) (net.Conn, upstream.Route, error)
 	// RoundTrip sends a request that asks for an upgrade; upstream.Client.Do fits.
 	RoundTrip func(req *http.Request, interim func(code int, h http.Header)) (*http.Response, upstream.Route, error)
-	Log       *slog.Logger // nil discards
+	// Head may add to the head of an upgrade's answer, such as Via; nil adds nothing.
+	Head func(h http.Header)
+	Log  *slog.Logger // nil discards
 }
 
 // Outcome is what became of one tunnel.
 type Outcome struct {
 	Route    upstream.Route
-	Status   int   // what the client was answered; 0 when nothing was sent yet
-	BytesIn  int64 // from the client, without the request's head
-	BytesOut int64 // to the client, without the answer's head
+	Status   int   // what the client was answered; 0 when nothing was sent
+	BytesIn  int64 // from the client behind its request's head
+	BytesOut int64 // to the client, the answer's head included
 	Duration time.Duration
-	TimedOut bool // ended by the idle or the total limit
+	TimedOut bool // ended by the idle limit or the lifetime
 	Aborted  bool // ended by a reset, an error or Shutdown
 }
 
 // Tunnels are the open tunnels of one proxy; safe for concurrent use.
-type Tunnels struct{ deps Deps }
+type Tunnels struct {
+	opts    Options
+	deps    Deps
+	carrier *goproxy.ProxyHttpServer
+
+	mu      sync.Mutex // guards what follows
+	open    map[*session]struct{}
+	closing bool
+	stats   Stats
+	ended   sync.WaitGroup // one for each member of open
+}
 
 // New checks o.
 func New(o Options, d Deps) (*Tunnels, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Tunnels{deps: d}, nil
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Head == nil {
+		d.Head = func(http.Header) {}
+	}
+	return &Tunnels{opts: o, deps: d, carrier: newCarrier(d.Log), open: make(map[*session]struct{})}, nil
 }
 
-// ServeConnect answers an allowed CONNECT and returns when its tunnel has ended. With an
-// error (an *upstream.Error) nothing was sent and the caller answers.
+const established = "HTTP/1.1 200 Connection established\r\n\r\n"
+
+// ServeConnect answers an allowed CONNECT to r.Host and returns when its
+// tunnel has ended. With an error (an *upstream.Error) and Outcome.Status 0
+// nothing was sent, and the caller answers.
 func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome, error) {
-	return Outcome{}, upstream.Classify(errors.New("not there yet"))
+	s, err := t.begin(r, r.Host)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer t.end(s)
+	far, route, err := t.deps.Dial(s.ctx, r.Host)
+	s.out.Route = route
+	if err != nil {
+		return s.out, upstream.Classify(err)
+	}
+	s.far, s.answer, s.status = far, []byte(established), http.StatusOK
+	return t.carry(w, r, s)
 }
 
-// ServeUpgrade carries a request with Upgrade: a 101 makes the connection a
-// tunnel, any other answer is passed on as an ordinary response. With an
-// error and Outcome.Status 0 nothing was sent and the caller answers.
-func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome, error) {
-	return Outcome{}, upstream.Classify(errors.New("not there yet"))
+// carry lets goproxy take the client's connection over, and moves bytes until
+// both sides are done.
+func (t *Tunnels) carry(w http.ResponseWriter, r *http.Request, s *session) (Outcome, error) {
+	hw := &hijackWriter{ResponseWriter: w}
+	t.carrier.ServeHTTP(hw, connectShaped(r, func(client net.Conn) { s.run(client, t.opts) }))
+	if s.relay == nil {
+		_ = s.far.Close()
+		return s.out, upstream.Classify(&upstream.Error{
+			Page: "ERR_CANNOT_FORWARD", Status: http.StatusInternalServerError, Type: "proxy_internal_error",
+			Err: errors.Join(errNoHijack, hw.err),
+		})
+	}
+	return s.out, nil
 }
 
-// Info is one open tunnel as the admin's list shows it.
-type Info struct {
-	Client   string // address and port
-	Target   string // host:port, or the URL of an upgrade
-	Since    time.Time
-	BytesIn  int64 // lags behind by at most one relay step
-	BytesOut int64
+var errNoHijack = errors.New("the client's connection cannot be taken over")
+
+// run is called with the client's connection.
+func (s *session) run(client net.Conn, o Options) {
+	s.mu.Lock()
+	s.relay = newRelay(client, s.far, o)
+	s.mu.Unlock()
+	s.out.Status = s.status
+	n, err := s.relay.client.conn.Write(s.answer)
+	if err != nil {
+		s.relay.abort()
+	} else {
+		s.relay.run(s.ctx)
+	}
+	s.out.BytesIn, s.out.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()+int64(n)
+	s.out.TimedOut, s.out.Aborted = s.relay.verdict()
 }
-
-// Stats counts tunnels since the start.
-type Stats struct {
-	Active   int
-	Opened   int64
-	Refused  int64 // for max_tunnels
-	TimedOut int64
-	Aborted  int64
-	BytesIn  int64 // of ended tunnels
-	BytesOut int64
-}
-
-// Active returns the number of open tunnels.
-func (t *Tunnels) Active() int { return 0 }
-
-// Stats returns the counters.
-func (t *Tunnels) Stats() Stats { return Stats{} }
-
-// Each calls f for every open tunnel.
-func (t *Tunnels) Each(f func(Info)) {}
 
 // Shutdown refuses new tunnels, waits for the open ones until ctx ends, then
-// closes those that are left.
-func (t *Tunnels) Shutdown(ctx context.Context) error { return nil }
+// closes those that are left and returns ctx's error.
+func (t *Tunnels) Shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	t.closing = true
+	t.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		t.ended.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	for s := range t.open {
+		s.cancel()
+	}
+	t.mu.Unlock()
+	<-idle
+	return ctx.Err()
+}
+
+// closeQuietly is for what is given up.
+func closeQuietly(c io.Closer) { _ = c.Close() }

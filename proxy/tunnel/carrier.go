@@ -1,0 +1,110 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/elazarl/goproxy"
+)
+
+// newCarrier returns the goproxy server that takes client connections over. It
+// has no way out of its own: what it connects was dialled, checked and handed
+// in by us, its transport and its dialler refuse, and the certificate
+// authority that it brings along is never asked for anything.
+func newCarrier(log *slog.Logger) *goproxy.ProxyHttpServer {
+	p := goproxy.NewProxyHttpServer()
+	refuse := func() (net.Conn, error) { return nil, errNoWayOut }
+	p.Tr = &http.Transport{
+		Proxy:              nil, // never HTTP_PROXY
+		DisableCompression: true,
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return refuse() },
+	}
+	p.ConnectDial = func(string, string) (net.Conn, error) { return refuse() }
+	p.ConnectDialWithReq = func(*http.Request, string, string) (net.Conn, error) { return refuse() }
+	p.KeepAcceptEncoding = true
+	p.Logger = printfLogger{log}
+	p.OnRequest().HandleConnect(goproxy.FuncHttpsHandler(connectAction))
+	return p
+}
+
+var errNoWayOut = errors.New("goproxy must not connect by itself")
+
+// connectAction hands the connection to the session that the request carries.
+func connectAction(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
+	return &goproxy.ConnectAction{
+		Action: goproxy.ConnectHijack,
+		Hijack: func(r *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
+			if h, ok := r.Context().Value(handoverKey{}).(handover); ok {
+				h(client)
+				return
+			}
+			closeQuietly(client)
+		},
+	}, host
+}
+
+// handover takes the client's connection.
+type handover func(client net.Conn)
+
+type handoverKey struct{}
+
+// connectShaped returns r as the CONNECT that goproxy hands over; an upgrade
+// differs from one only until its answer.
+func connectShaped(r *http.Request, h handover) *http.Request {
+	c := r.WithContext(context.WithValue(r.Context(), handoverKey{}, h))
+	c.Method = http.MethodConnect
+	return c
+}
+
+// hijackWriter makes sure that bytes which the server has read behind the
+// request's head are not lost: goproxy looks at the connection only.
+type hijackWriter struct {
+	http.ResponseWriter
+	err error
+}
+
+// Hijack implements http.Hijacker.
+func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		w.err = err
+		return nil, nil, err
+	}
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // cannot fail: it is there
+	return &earlyConn{Conn: conn, early: append([]byte(nil), early...)}, rw, nil
+}
+
+// earlyConn is a connection of which some bytes were read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+// Read implements net.Conn.
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Detach returns the bytes that were read already, and the connection beneath.
+func (c *earlyConn) Detach() (early []byte, conn net.Conn) {
+	early, c.early = c.early, nil
+	return early, c.Conn
+}
+
+// printfLogger is goproxy's log: what it warns of has an effect that we see
+// ourselves.
+type printfLogger struct{ log *slog.Logger }
+
+func (l printfLogger) Printf(format string, v ...any) {
+	l.log.Debug("goproxy", "message", fmt.Sprintf(format, v...))
+}

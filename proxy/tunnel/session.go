@@ -1,0 +1,132 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// session is one tunnel from its request to its end.
+type session struct {
+	ctx    context.Context // the request's; ended by Shutdown too
+	cancel context.CancelFunc
+	client string
+	target string
+	since  time.Time
+
+	far    net.Conn // the other side, once there is one
+	answer []byte   // what the client is told before the bytes move
+	status int
+	out    Outcome
+
+	mu    sync.Mutex // guards relay against info
+	relay *relay
+}
+
+// Info is one open tunnel as the admin's list shows it.
+type Info struct {
+	Client   string // address and port
+	Target   string // host:port, or the URL of an upgrade
+	Since    time.Time
+	BytesIn  int64 // from the client; lags behind by one step of the relay
+	BytesOut int64 // to the client
+}
+
+// Stats counts tunnels since the start.
+type Stats struct {
+	Active   int
+	Opened   int64 // requests that were not refused
+	Refused  int64 // for max_tunnels, or while shutting down
+	TimedOut int64
+	Aborted  int64
+	BytesIn  int64 // of ended tunnels
+	BytesOut int64
+}
+
+// begin admits a tunnel. The error is an *upstream.Error.
+func (t *Tunnels) begin(r *http.Request, target string) (*session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := &upstream.Error{Status: http.StatusServiceUnavailable}
+	switch {
+	case t.closing:
+		e.Page, e.Type, e.Err = "ERR_SHUTTING_DOWN", "proxy_internal_error", errShutdown
+	case t.opts.MaxTunnels > 0 && len(t.open) >= t.opts.MaxTunnels:
+		e.Page, e.Type, e.Err = "ERR_CANNOT_FORWARD", "connection_limit_reached", errTooMany
+	default:
+		s := &session{client: r.RemoteAddr, target: target, since: time.Now()}
+		s.ctx, s.cancel = context.WithCancel(r.Context())
+		t.open[s] = struct{}{}
+		t.ended.Add(1)
+		t.stats.Opened++
+		return s, nil
+	}
+	t.stats.Refused++
+	return nil, e
+}
+
+var (
+	errShutdown = errors.New("shutting down")
+	errTooMany  = errors.New("max_tunnels are open")
+)
+
+// end forgets a tunnel and completes its outcome.
+func (t *Tunnels) end(s *session) {
+	s.cancel()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, s)
+	t.stats.BytesIn += s.out.BytesIn
+	t.stats.BytesOut += s.out.BytesOut
+	if s.out.TimedOut {
+		t.stats.TimedOut++
+	}
+	if s.out.Aborted {
+		t.stats.Aborted++
+	}
+	t.ended.Done()
+}
+
+// Active returns the number of open tunnels, those still connecting included.
+func (t *Tunnels) Active() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// Stats returns the counters.
+func (t *Tunnels) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.stats
+	st.Active = len(t.open)
+	return st
+}
+
+// Each calls f for every tunnel that is open when it is called.
+func (t *Tunnels) Each(f func(Info)) {
+	t.mu.Lock()
+	open := make([]*session, 0, len(t.open))
+	for s := range t.open {
+		open = append(open, s)
+	}
+	t.mu.Unlock()
+	for _, s := range open {
+		f(s.info())
+	}
+}
+
+func (s *session) info() Info {
+	i := Info{Client: s.client, Target: s.target, Since: s.since}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.relay != nil {
+		i.BytesIn, i.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()
+	}
+	return i
+}

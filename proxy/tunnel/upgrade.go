@@ -1,0 +1,125 @@
+package tunnel
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"github.com/cachenode/cachenode/proxy/upstream"
+)
+
+// ServeUpgrade carries r, which asks for another protocol: r.URL is absolute,
+// r.Header is cleaned but for Upgrade. A 101 makes the connection a tunnel;
+// any other answer is passed on as an ordinary response. With an error and
+// Outcome.Status 0 nothing was sent, and the caller answers; a response that
+// broke off later was cut on the client's side too.
+func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome, error) {
+	s, err := t.begin(r, r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath())
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer t.end(s)
+	resp, route, err := t.deps.RoundTrip(r.WithContext(s.ctx), func(code int, h http.Header) { passInterim(w, code, h) })
+	s.out.Route = route
+	if err != nil {
+		return s.out, upstream.Classify(err)
+	}
+	protocol := strings.Join(resp.Header["Upgrade"], ", ")
+	head := endToEnd(resp.Header)
+	far, switched := upstream.Switched(resp)
+	if !switched {
+		t.deps.Head(head)
+		return t.passResponse(w, r, s, resp, head)
+	}
+	head["Connection"] = []string{"Upgrade"}
+	head["Upgrade"] = []string{protocol}
+	t.deps.Head(head)
+	s.far, s.status = far, resp.StatusCode
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	if err := head.Write(&b); err != nil {
+		closeQuietly(far)
+		return s.out, upstream.Classify(err)
+	}
+	b.WriteString("\r\n")
+	s.answer = b.Bytes()
+	return t.carry(w, r, s)
+}
+
+// passInterim passes an informational response on.
+func passInterim(w http.ResponseWriter, code int, h http.Header) {
+	kept := w.Header().Clone()
+	clear(w.Header())
+	for k, v := range endToEnd(h) {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(code)
+	clear(w.Header())
+	for k, v := range kept {
+		w.Header()[k] = v
+	}
+}
+
+// passResponse passes an origin's refusal to upgrade.
+func (t *Tunnels) passResponse(w http.ResponseWriter, r *http.Request, s *session, resp *http.Response, head http.Header) (Outcome, error) {
+	defer closeQuietly(resp.Body)
+	h := w.Header()
+	for k, v := range head {
+		h[k] = v
+	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http sniffs one
+	}
+	for name := range resp.Trailer {
+		h["Trailer"] = append(h["Trailer"], name)
+	}
+	s.out.Status = resp.StatusCode
+	w.WriteHeader(resp.StatusCode)
+	if r.Method == http.MethodHead {
+		return s.out, nil
+	}
+	n, err := io.Copy(w, resp.Body)
+	s.out.BytesOut = n
+	if err != nil {
+		s.out.Aborted = true
+		cut(w)
+		return s.out, upstream.Classify(err)
+	}
+	for name, v := range resp.Trailer {
+		if _, announced := h[name]; !announced {
+			h[http.TrailerPrefix+name] = v
+			continue
+		}
+		h[name] = v
+	}
+	return s.out, nil
+}
+
+// cut breaks the client's connection, so that it does not take a part of a
+// response for the whole.
+func cut(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		(&relay{client: sideOf(conn), far: sideOf(conn)}).abort()
+	}
+}
+
+// endToEnd returns a copy of h without the fields that concern one connection
+// only (RFC 9110 §7.6.1).
+func endToEnd(h http.Header) http.Header {
+	out := h.Clone()
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			delete(out, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding",
+		"Upgrade", "Proxy-Authenticate", "Proxy-Authentication-Info",
+	} {
+		delete(out, name)
+	}
+	return out
+}
