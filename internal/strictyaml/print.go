@@ -175,7 +175,7 @@ var (
 	// A scalar that YAML reads back as this very text without quotes.
 	plain = regexp.MustCompile(`^[A-Za-z0-9_./@+*-]?[A-Za-z0-9_./@:+*-]*[A-Za-z0-9_./@+*-]$`)
 	// One that it would read as something else than text.
-	notText = regexp.MustCompile(`(?i)^([-+.]?[0-9].*|[-+]?\.(inf|nan)|true|false|yes|no|on|off|null|~|-|\*.*|@.*)$`)
+	notText = regexp.MustCompile(`(?i)^([-+.]?[0-9][-0-9a-fxo_.,:+]*|[-+]?\.(inf|nan)|true|false|yes|no|on|off|null|~|-|\*.*|@.*)$`)
 )
 
 // scalar quotes s where YAML needs it; a value that reads itself from text may

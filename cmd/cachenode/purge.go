@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cachenode/cachenode/admin"
+)
+
+func newPurge() *cobra.Command {
+	var (
+		t target
+		p admin.Purge
+	)
+	cmd := &cobra.Command{
+		Use:   "purge URL | --host HOST | --prefix URL | --all",
+		Short: "Take objects out of a node's store",
+		Long: `purge takes objects out of the store of a node, at once and for good: one URL
+with all its variants, all of a host, all whose URL begins like the one given,
+or everything. It exits with 2 when nothing matched.`,
+		Example: `  cachenode purge http://example.com/logo.png
+  cachenode purge --host example.com
+  cachenode purge --prefix http://example.com/images/`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				p.URL = args[0]
+			}
+			if err := p.Validate(); err != nil {
+				return usage(cmd, errors.New("purge wants exactly one of: a URL, --host, --prefix, --all"))
+			}
+			c, err := t.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			res, err := c.Purge(cmd.Context(), p)
+			if err != nil {
+				return answered(err)
+			}
+			if res.Objects == 0 {
+				return &coded{err: errors.New("nothing in the store matches"), code: exitUsage}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "purged %s\n", count(int(res.Objects), "object"))
+			return nil
+		},
+	}
+	t.register(cmd)
+	cmd.Flags().StringVar(&p.Host, "host", "", "every object of this `HOST`")
+	cmd.Flags().StringVar(&p.Prefix, "prefix", "", "every object whose URL begins with this `URL`")
+	cmd.Flags().BoolVar(&p.All, "all", false, "everything")
+	return cmd
+}

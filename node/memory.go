@@ -1,0 +1,129 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cachenode/cachenode/internal/units"
+)
+
+const (
+	// overhead is what a node takes beside its memory tier: indexes, buffers,
+	// and garbage that waits for collection.
+	overhead = 96 * units.MiB
+	// limitEvery is how often the soft limit follows the live heap.
+	limitEvery = 5 * time.Second
+)
+
+// softLimit is the size the heap should stay under: the budget, or a quarter
+// more than what is alive now if that needs it, since a limit below the live
+// heap makes the collector run all the time; but never over the ceiling (0:
+// none).
+func softLimit(budget, live, ceiling int64) int64 {
+	limit := max(budget, live+live/4)
+	if ceiling > 0 {
+		limit = min(limit, ceiling)
+	}
+	return limit
+}
+
+// KeepMemory sets the garbage collector's soft limit for the whole process, so
+// that a full memory tier does not double the heap, and lets it follow the live
+// heap until ctx ends. It leaves a GOMEMLIMIT of the environment alone.
+func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	budget := int64(o.MemoryLimit)
+	if budget == 0 {
+		budget = int64(o.Store.Memory + overhead)
+	}
+	ceiling := cgroupLimit("/proc/self/cgroup", "/sys/fs/cgroup") / 10 * 9
+	if ceiling > 0 && int64(o.Store.Memory) > ceiling {
+		log.Warn("store.memory is more than the control group allows", "memory", o.Store.Memory, "allowed", units.Size(ceiling))
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softLimit(budget, 0, ceiling)))
+	log.Debug("soft memory limit", "limit", units.Size(softLimit(budget, 0, ceiling)), "ceiling", units.Size(ceiling))
+	tick := time.NewTicker(limitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			debug.SetMemoryLimit(softLimit(budget, liveHeap(), ceiling))
+		}
+	}
+}
+
+// liveHeap is what the last collection found alive, in bytes.
+func liveHeap() int64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return int64(min(sample[0].Value.Uint64(), math.MaxInt64/2))
+}
+
+// cgroupLimit is the memory limit in bytes of the control group this process
+// is in, version 1 or 2; 0 when there is none.
+func cgroupLimit(self, root string) int64 {
+	groups, err := os.ReadFile(self)
+	if err != nil {
+		return 0
+	}
+	limit := int64(0)
+	for line := range strings.Lines(string(groups)) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		switch {
+		case controllers == "":
+			limit = tighter(limit, lowest(root, path, "memory.max"))
+		case controllers == "memory":
+			limit = tighter(limit, lowest(filepath.Join(root, "memory"), path, "memory.limit_in_bytes"))
+		}
+	}
+	return limit
+}
+
+// lowest reads the limit of a group and of its parents. Inside a container the
+// path may be that of the host; then the root of the mount is the group.
+func lowest(mount, path, file string) int64 {
+	limit := readLimit(filepath.Join(mount, file))
+	for ; path != "/" && path != "." && path != ""; path = filepath.Dir(path) {
+		limit = tighter(limit, readLimit(filepath.Join(mount, path, file)))
+	}
+	return limit
+}
+
+// noLimit is what version 1 reports, less a page, for a group without limit.
+const noLimit = 1 << 62
+
+func readLimit(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil || n <= 0 || n >= noLimit {
+		return 0 // "max"
+	}
+	return n
+}
+
+// tighter is the lower of two limits, of which 0 means none.
+func tighter(a, b int64) int64 {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,217 @@
+// Package node assembles a cache node from the other packages and owns its
+// lifecycle: what is opened, run, reloaded and closed, and in which order. It
+// is the only package that knows all others, and it decides nothing about a
+// request.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cachenode/cachenode/acl"
+	"github.com/cachenode/cachenode/admin"
+	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/internal/dns"
+	"github.com/cachenode/cachenode/internal/metrics"
+	"github.com/cachenode/cachenode/proxy"
+)
+
+// Deps are what a Node is given by the program around it.
+type Deps struct {
+	Log *slog.Logger
+	// Level is changed by a reload; nil: the level stays.
+	Level *slog.LevelVar
+	// Load reads the configuration again, for a reload; nil: there is nothing
+	// to read.
+	Load func() (Options, error)
+	// ConfigFile is where Load reads, for status pages; empty: nowhere.
+	ConfigFile string
+	// Version of the program, for status pages and metrics.
+	Version string
+}
+
+// Node is one cache node.
+type Node struct {
+	d       Deps
+	log     *slog.Logger
+	started time.Time
+
+	reload     sync.Mutex // held by a reload as a whole
+	now        atomic.Pointer[Options]
+	o          Options // as of the start
+	lastReload atomic.Pointer[admin.ReloadStatus]
+	access     atomic.Pointer[acl.List]
+	records    *records
+
+	metrics   *metrics.Metrics
+	store     *store.Store
+	resolver  *dns.Resolver
+	proxy     *proxy.Proxy
+	admin     *admin.Server
+	server    *http.Server
+	conns     conns
+	listeners []net.Listener
+	services  []acl.Service // where this node listens; complete before Run
+
+	serving, stopping atomic.Bool
+	abort             chan struct{} // closed by Abort
+	aborted           sync.Once
+
+	undo   []undo
+	closed sync.Once
+}
+
+// undo takes back one step of New.
+type undo struct {
+	what string
+	do   func() error
+}
+
+// New opens everything a node with these options needs and binds its
+// addresses; what it cannot open it names in a *Fault, and leaves nothing open.
+// Nothing runs before Run. Close must be called, with or without Run.
+func New(ctx context.Context, o Options, d Deps) (*Node, error) {
+	o.Resolve()
+	if err := o.Validate(); err != nil {
+		return nil, &Fault{Err: err, Config: true, Hint: "check the file with 'cachenode config check'"}
+	}
+	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
+	n.now.Store(&o)
+	for _, open := range []func(context.Context) error{
+		n.openData, n.openListeners, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openProxy,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+// onStop registers what takes back a step, where the step is made. Close runs
+// them last-in-first-out.
+func (n *Node) onStop(what string, do func() error) { n.undo = append(n.undo, undo{what, do}) }
+
+// Close frees everything New opened. It may be called more than once; not
+// while Run runs.
+func (n *Node) Close() error {
+	var errs []error
+	n.closed.Do(func() {
+		for i := len(n.undo) - 1; i >= 0; i-- {
+			if err := n.undo[i].do(); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", n.undo[i].what, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// Options returns the options in force, after the last reload.
+func (n *Node) Options() Options { return *n.now.Load() }
+
+// Addrs are the addresses the proxy listens on, with the ports the system chose.
+func (n *Node) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(n.listeners))
+	for i, ln := range n.listeners {
+		addrs[i] = ln.Addr()
+	}
+	return addrs
+}
+
+// Run serves until ctx ends, then stops: new connections are refused, requests
+// and tunnels in flight may end within StopTimeout, what is left is cut. It
+// returns nil after such a stop, also when something had to be cut, and the
+// error of the part that failed otherwise.
+func (n *Node) Run(ctx context.Context) error {
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	g, failed := errgroup.WithContext(work)
+	n.start(failed, g)
+	n.serving.Store(true)
+	n.log.Info("ready", "listen", n.listening(), "data", n.o.Data)
+	n.notify(stateReady)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-failed.Done():
+		}
+		n.stop()
+		endWork()
+		return nil
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// start runs every part of the node in g; ctx ends when the node has stopped
+// serving, or a part has failed.
+func (n *Node) start(ctx context.Context, g *errgroup.Group) {
+	for _, ln := range n.listeners {
+		g.Go(func() error { return n.serve(ln) })
+	}
+	for what, run := range map[string]func(context.Context) error{
+		"access log": n.records.run,
+		"store":      n.store.Run,
+		"proxy":      n.proxy.Run,
+		"admin":      n.admin.Run,
+		"metrics":    n.metrics.Run,
+		"watchdog":   n.watchdog,
+	} {
+		g.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+}
+
+func (n *Node) serve(ln net.Listener) error {
+	err := n.server.Serve(proxy.Listener(ln))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+}
+
+// Abort ends a stop that waits: what is in flight is cut now.
+func (n *Node) Abort() { n.aborted.Do(func() { close(n.abort) }) }
+
+// Stopping reports whether the node has begun to stop.
+func (n *Node) Stopping() bool { return n.stopping.Load() }
+
+// stop lets what is in flight end, up to the deadline or Abort, and cuts the
+// rest.
+func (n *Node) stop() {
+	n.stopping.Store(true)
+	n.notify(stateStopping)
+	wait := n.Options().StopTimeout.D()
+	n.log.Info("stopping: requests and tunnels in flight may end", "deadline", wait)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	go func() { // ends with ctx at the latest
+		select {
+		case <-n.abort:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+
+	err := n.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, n.server.Close())
+	}
+	if err := errors.Join(err, n.proxy.Shutdown(ctx)); err != nil {
+		n.log.Warn("cut what was still in flight", "error", err)
+	}
+}

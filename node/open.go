@@ -1,0 +1,164 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/cachenode/cachenode/acl"
+	"github.com/cachenode/cachenode/admin"
+	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/internal/dns"
+	"github.com/cachenode/cachenode/internal/metrics"
+	"github.com/cachenode/cachenode/proxy"
+)
+
+func (n *Node) openData(context.Context) error {
+	unlock, err := lockData(n.o.Data)
+	if err != nil {
+		return err
+	}
+	n.onStop("data directory", unlock)
+	return nil
+}
+
+func (n *Node) openListeners(ctx context.Context) error {
+	for _, addr := range n.o.Listen {
+		ln, err := listen(ctx, "listen", addr)
+		if err != nil {
+			return err
+		}
+		n.onStop("listener "+addr, func() error { return ignoreClosed(ln.Close()) })
+		n.listeners = append(n.listeners, ln)
+		n.services = append(n.services, acl.Service{Addr: addrPort(ln.Addr()), Proxy: true})
+	}
+	return nil
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return tcp.AddrPort()
+}
+
+func (n *Node) openAccess(context.Context) error {
+	list, err := n.newAccess(n.o.ACL)
+	if err != nil {
+		return &Fault{Err: err, Config: true, Hint: "check the file with 'cachenode config check'"}
+	}
+	n.access.Store(list)
+	return nil
+}
+
+// newAccess compiles the rules, which also keep requests off this node's own
+// addresses.
+func (n *Node) newAccess(o acl.Options) (*acl.List, error) {
+	o.Services = func() []acl.Service { return n.services }
+	return acl.New(o)
+}
+
+func (n *Node) openRecords(context.Context) error {
+	var err error
+	if n.records, err = openRecords(n.o, n.log); err != nil {
+		return err
+	}
+	n.onStop("access log", n.records.close)
+	return nil
+}
+
+func (n *Node) openStore(context.Context) error {
+	s, err := store.New(n.o.storeOptions(), n.log)
+	if err != nil {
+		return dataFault(n.o.Data, err)
+	}
+	n.onStop("store", s.Close)
+	n.store = s
+	return nil
+}
+
+func (n *Node) openProxy(context.Context) error {
+	policy, err := cache.NewPolicy(n.o.Cache)
+	if err != nil {
+		return err
+	}
+	if n.resolver, err = dns.New(n.o.DNS); err != nil {
+		return err
+	}
+	n.onStop("resolver", n.resolver.Close)
+	n.proxy, err = proxy.New(n.o.Proxy, proxy.Deps{
+		Node: n.o.Name, Log: n.log,
+		Store: n.store, Policy: policy, Access: n.access.Load(),
+		Dialer:  &dns.Dialer{Resolver: n.resolver, Allowed: n.dialAllowed},
+		Manager: n.admin.Manager(),
+		Record:  n.record,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("proxy", func() error { return n.proxy.Shutdown(canceled()) })
+	n.server = n.newServer()
+	return nil
+}
+
+// dialAllowed asks the rules in force now, so that a reload changes them for
+// connections too.
+func (n *Node) dialAllowed(addr netip.AddrPort) error { return n.access.Load().DialAllowed(addr) }
+
+func (n *Node) newServer() *http.Server {
+	return &http.Server{
+		Handler:                      n.proxy,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the proxy's to answer
+		ReadHeaderTimeout:            n.o.Server.HeaderTimeout.D(),
+		IdleTimeout:                  n.o.Server.IdleTimeout.D(),
+		MaxHeaderBytes:               int(n.o.Server.MaxHead),
+		ConnContext:                  proxy.ConnContext,
+		ConnState:                    n.conns.track,
+		ErrorLog:                     slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// openAdmin binds the admin addresses. The parts it shows are there before
+// anything is served.
+func (n *Node) openAdmin(context.Context) error {
+	n.metrics = metrics.New(metrics.Build{Version: n.d.Version}, n.started)
+	token, err := admin.LoadOrCreateToken(filepath.Join(n.o.Data, admin.TokenName))
+	if err != nil {
+		return &Fault{Err: err, Config: true}
+	}
+	n.admin, err = admin.New(n.o.Admin, admin.Deps{
+		Node: view{n}, Metrics: n.metrics, Log: n.log,
+		Dir: n.o.Data, Token: token, Name: n.o.Name,
+		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests,
+	})
+	if err != nil {
+		return adminFault(n.o, err)
+	}
+	n.onStop("admin", n.admin.Close)
+	if a := n.admin.Addr(); a != nil {
+		n.services = append(n.services, acl.Service{Addr: addrPort(a)})
+	}
+	return nil
+}
+
+// canceled is the context of those who do not wait.
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// ignoreClosed is err unless it says that the server has closed the listener
+// already.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+)
+
+// state is what the service manager is told (sd_notify(3)).
+type state string
+
+const (
+	stateReady    state = daemon.SdNotifyReady
+	stateStopping state = daemon.SdNotifyStopping
+)
+
+// stateReloading must carry the time at which the reload began, so that the
+// service manager can tell the READY=1 that ends it from an older one.
+func stateReloading() state {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // this clock always exists
+	return state(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+}
+
+// notify tells the service manager, if one listens, together with a line for
+// its status page.
+func (n *Node) notify(s state) {
+	status := "serving on " + n.listening()
+	if s == stateStopping {
+		status = "stopping: requests in flight may end"
+	}
+	if _, err := daemon.SdNotify(false, string(s)+"\nSTATUS="+status); err != nil {
+		n.log.Warn("notify the service manager", "error", err)
+	}
+}
+
+// watchdog keeps telling the service manager that the node is well, and stops
+// doing so when its own check fails.
+func (n *Node) watchdog(ctx context.Context) error {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return err
+	}
+	tick := time.NewTicker(interval / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := n.check(ctx, interval/3); err != nil {
+			n.log.Error("self-check failed", "error", err)
+			continue
+		}
+		if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
+			n.log.Warn("notify the service manager", "error", err)
+		}
+	}
+}
+
+// check finds out whether the node still answers: its port takes a connection
+// and the store a look-up.
+func (n *Node) check(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if !n.Stopping() {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", dialable(n.listeners[0].Addr()))
+		if err != nil {
+			return fmt.Errorf("connect to own port: %w", err)
+		}
+		_ = c.Close() // nothing was sent
+	}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		for _, obj := range n.store.Lookup("self-check") {
+			obj.Release()
+		}
+	}()
+	select {
+	case <-looked:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("look into the store: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/admin"
+	"github.com/cachenode/cachenode/internal/metrics"
+	"github.com/cachenode/cachenode/internal/strictyaml"
+)
+
+// view is the node as the admin interface sees it.
+type view struct{ n *Node }
+
+func (v view) Status() admin.Status {
+	n := v.n
+	o := n.Options()
+	st := admin.Status{
+		Name: o.Name, Version: n.d.Version, PID: os.Getpid(), Started: n.started,
+		State: n.stateName(), DataDir: o.Data, ConfigFile: n.d.ConfigFile,
+		LastReload: n.lastReload.Load(), Warnings: o.Warnings(),
+	}
+	for _, a := range n.Addrs() {
+		st.Listen = append(st.Listen, a.String())
+	}
+	if a := n.admin.Addr(); a != nil {
+		st.Admin = a.String()
+	}
+	if n.cacheStats().ReadOnly {
+		st.Warnings = append(st.Warnings, "the store is read-only: its file system is full or failing; requests are served without storing")
+	}
+	if lost := n.records.dropped(); lost > 0 {
+		st.Warnings = append(st.Warnings, "lines of the access log were lost: its file system is full, failing or too slow")
+	}
+	return st
+}
+
+func (n *Node) stateName() string {
+	switch {
+	case n.Stopping():
+		return "stopping"
+	case n.serving.Load():
+		return "serving"
+	}
+	return "starting"
+}
+
+func (v view) Config() []byte {
+	return []byte(strictyaml.Print(v.n.Options(), strictyaml.Style{}))
+}
+
+func (v view) Reload(context.Context) (admin.ReloadResult, error) { return v.n.Reload() }
+
+// record takes the entry of a finished request to the log and the numbers.
+func (n *Node) record(e *accesslog.Entry) {
+	n.records.write(e)
+	result := e.Result.String()
+	n.metrics.Observe(&metrics.Sample{
+		Client: e.Client, Method: e.Method, Result: result, Status: e.Status, Duration: e.Duration,
+		BytesIn: e.BytesIn, BytesOut: e.BytesOut, Denied: deniedReason(e), Failed: e.ProxyError != "",
+	})
+	if e.Hier != accesslog.HierNone && !e.Result.Collapsed {
+		n.metrics.ObserveFetch(&metrics.Fetch{
+			Tunnel:  e.Result.Tag == accesslog.TagTunnel,
+			BytesIn: e.BytesOut, BytesOut: e.BytesIn, Failed: e.ProxyError != "",
+		})
+	}
+}
+
+// deniedReason is why the rules refused a request, "" when they did not.
+func deniedReason(e *accesslog.Entry) string {
+	switch {
+	case e.Result.Tag != accesslog.TagDenied:
+		return ""
+	case e.ProxyError == "destination_ip_prohibited":
+		return "destination"
+	}
+	return "rule"
+}
+
+func (n *Node) sources() metrics.Sources {
+	return metrics.Sources{
+		Cache:      n.cacheStats,
+		Proxy:      n.proxyStats,
+		Draining:   n.Stopping,
+		LogDropped: func() uint64 { return n.records.dropped() },
+	}
+}
+
+func (n *Node) proxyStats() metrics.ProxyStats {
+	s := n.proxy.Stats()
+	tunnels := int64(s.Tunnels.Active)
+	return metrics.ProxyStats{
+		Connections: n.conns.open.Load(), Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
+	}
+}
+
+// requests lists what is being answered.
+func (n *Node) requests() []admin.Request {
+	active := n.proxy.ActiveRequests()
+	list := make([]admin.Request, 0, len(active))
+	for _, r := range active {
+		client, _ := netip.ParseAddrPort(r.Client) // zero when it is none
+		list = append(list, admin.Request{ID: r.ID, Client: client, Since: r.Started, Method: r.Method, URL: r.URL})
+	}
+	return list
+}
+
+// checks are what the probes of the admin interface ask.
+func (n *Node) checks() []admin.Check {
+	return []admin.Check{
+		{Name: "proxy", Live: true, Run: func(ctx context.Context) error { return n.check(ctx, time.Second) }},
+	}
+}
