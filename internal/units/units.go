@@ -89,6 +89,9 @@ func (*Size) Type() string { return "size" }
 // 10m, 1h30m, 7d, 2w.
 type Duration time.Duration
 
+// longest bounds durations, so that the sum of two does not overflow.
+const longest = time.Duration(math.MaxInt64 / 2)
+
 // ParseDuration reads a duration; a bare 0 needs no unit, everything else does.
 func ParseDuration(s string) (Duration, error) {
 	text := strings.TrimSpace(s)
@@ -103,7 +106,7 @@ func ParseDuration(s string) (Duration, error) {
 			continue
 		}
 		n, err := strconv.ParseUint(head, 10, 16)
-		if err != nil {
+		if err != nil || n > uint64((longest-total)/big.d) {
 			return 0, bad
 		}
 		total += time.Duration(n) * big.d
@@ -112,7 +115,7 @@ func ParseDuration(s string) (Duration, error) {
 		}
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
+	if err != nil || d < 0 || d > longest-total {
 		return 0, bad
 	}
 	return Duration(total + d), nil

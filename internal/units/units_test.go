@@ -71,7 +71,7 @@ func TestParseDuration(t *testing.T) {
 func TestParseDurationRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", "5", "-1s", "d", "1.5d", "-1d", "1d-12h", "1y", "soon", "1d1w", "99999w", "1h30", "+1d",
-		"65535w2562047h",
+		"65535w", "10000w1500000h", "2562047h",
 	} {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("ParseDuration(%q) = %v, want an error", text, got.D())
