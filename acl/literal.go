@@ -111,7 +111,7 @@ func readDestination(q *Query) (destination, error) {
 	if err != nil {
 		return destination{}, err
 	}
-	if len(name) != len(q.Host) || name != q.Host {
+	if name != q.Host {
 		// Mapping may have made an address out of other digits and dots.
 		if literal, ok, err = HostLiteral(name); err != nil || ok {
 			return destination{literal: plain(literal)}, err

@@ -115,7 +115,7 @@ func zoneReply(records []dns.RR, q *dns.Msg) *dns.Msg {
 	reply.SetReply(q)
 	reply.RecursionAvailable = true
 	name, exists := q.Question[0].Name, false
-	for steps := 0; steps < 20; steps++ {
+	for range 20 {
 		next := ""
 		for _, rr := range records {
 			if rr.Header().Name != name {
