@@ -13,8 +13,8 @@ import (
 
 // session is one tunnel from its request to its end.
 type session struct {
-	ctx    context.Context // the request's; ended by Shutdown too
-	cancel context.CancelFunc
+	ctx    context.Context // ended by Shutdown, and by a client that leaves before there is a tunnel
+	cancel context.CancelCauseFunc
 	client string
 	target string
 	since  time.Time
@@ -52,32 +52,45 @@ type Stats struct {
 func (t *Tunnels) begin(r *http.Request, target string) (*session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := &upstream.Error{Status: http.StatusServiceUnavailable}
 	switch {
 	case t.closing:
-		e.Page, e.Type, e.Err = "ERR_SHUTTING_DOWN", "proxy_internal_error", errShutdown
+		t.stats.Refused++
+		return nil, errShutdown
 	case t.opts.MaxTunnels > 0 && len(t.open) >= t.opts.MaxTunnels:
-		e.Page, e.Type, e.Err = "ERR_CANNOT_FORWARD", "connection_limit_reached", errTooMany
+		t.stats.Refused++
+		return nil, errTooMany
 	default:
 		s := &session{client: r.RemoteAddr, target: target, since: time.Now()}
-		s.ctx, s.cancel = context.WithCancel(r.Context())
+		s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
 		t.open[s] = struct{}{}
 		t.ended.Add(1)
 		t.stats.Opened++
 		return s, nil
 	}
-	t.stats.Refused++
-	return nil, e
 }
 
 var (
-	errShutdown = errors.New("shutting down")
-	errTooMany  = errors.New("max_tunnels are open")
+	errShutdown = &upstream.Error{
+		Page: "ERR_SHUTTING_DOWN", Status: http.StatusServiceUnavailable, Type: "proxy_internal_error",
+		Err: errors.New("shutting down"),
+	}
+	errTooMany = &upstream.Error{
+		Page: "ERR_CANNOT_FORWARD", Status: http.StatusServiceUnavailable, Type: "connection_limit_reached",
+		Err: errors.New("max_tunnels are open"),
+	}
 )
+
+// classify words an error of the far side, which Shutdown may have caused.
+func (s *session) classify(err error) *upstream.Error {
+	if context.Cause(s.ctx) == errShutdown {
+		return errShutdown
+	}
+	return upstream.Classify(err)
+}
 
 // end forgets a tunnel and completes its outcome.
 func (t *Tunnels) end(s *session) {
-	s.cancel()
+	s.cancel(nil)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, s)

@@ -78,10 +78,12 @@ func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome,
 		return Outcome{}, err
 	}
 	defer t.end(s)
+	stop := context.AfterFunc(r.Context(), func() { s.cancel(context.Cause(r.Context())) })
 	far, route, err := t.deps.Dial(s.ctx, r.Host)
+	stop() // once connected, the bytes tell when the client leaves
 	s.out.Route = route
 	if err != nil {
-		return s.out, upstream.Classify(err)
+		return s.out, s.classify(err)
 	}
 	s.far, s.answer, s.status = far, []byte(established), http.StatusOK
 	return t.carry(w, r, s)
@@ -94,11 +96,12 @@ func (t *Tunnels) carry(w http.ResponseWriter, r *http.Request, s *session) (Out
 	t.carrier.ServeHTTP(hw, connectShaped(r, func(client net.Conn) { s.run(client, t.opts) }))
 	if s.relay == nil {
 		_ = s.far.Close()
-		return s.out, upstream.Classify(&upstream.Error{
+		return s.out, &upstream.Error{
 			Page: "ERR_CANNOT_FORWARD", Status: http.StatusInternalServerError, Type: "proxy_internal_error",
 			Err: errors.Join(errNoHijack, hw.err),
-		})
+		}
 	}
+	s.out.Duration = time.Since(s.since)
 	return s.out, nil
 }
 
@@ -138,7 +141,7 @@ func (t *Tunnels) Shutdown(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	for s := range t.open {
-		s.cancel()
+		s.cancel(errShutdown)
 	}
 	t.mu.Unlock()
 	<-idle

@@ -2,10 +2,13 @@ package tunnel
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"strings"
+	"time"
 
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
@@ -21,10 +24,12 @@ func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome,
 		return Outcome{}, err
 	}
 	defer t.end(s)
+	stop := context.AfterFunc(r.Context(), func() { s.cancel(context.Cause(r.Context())) })
+	defer stop()
 	resp, route, err := t.deps.RoundTrip(r.WithContext(s.ctx), func(code int, h http.Header) { passInterim(w, code, h) })
 	s.out.Route = route
 	if err != nil {
-		return s.out, upstream.Classify(err)
+		return s.out, s.classify(err)
 	}
 	protocol := strings.Join(resp.Header["Upgrade"], ", ")
 	head := endToEnd(resp.Header)
@@ -33,6 +38,7 @@ func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome,
 		t.deps.Head(head)
 		return t.passResponse(w, r, s, resp, head)
 	}
+	stop() // from here on the bytes tell when the client leaves
 	head["Connection"] = []string{"Upgrade"}
 	head["Upgrade"] = []string{protocol}
 	t.deps.Head(head)
@@ -52,23 +58,17 @@ func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome,
 func passInterim(w http.ResponseWriter, code int, h http.Header) {
 	kept := w.Header().Clone()
 	clear(w.Header())
-	for k, v := range endToEnd(h) {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), endToEnd(h))
 	w.WriteHeader(code)
 	clear(w.Header())
-	for k, v := range kept {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), kept)
 }
 
 // passResponse passes an origin's refusal to upgrade.
 func (t *Tunnels) passResponse(w http.ResponseWriter, r *http.Request, s *session, resp *http.Response, head http.Header) (Outcome, error) {
 	defer closeQuietly(resp.Body)
 	h := w.Header()
-	for k, v := range head {
-		h[k] = v
-	}
+	maps.Copy(h, head)
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http sniffs one
 	}
@@ -81,7 +81,7 @@ func (t *Tunnels) passResponse(w http.ResponseWriter, r *http.Request, s *sessio
 		return s.out, nil
 	}
 	n, err := io.Copy(w, resp.Body)
-	s.out.BytesOut = n
+	s.out.BytesOut, s.out.Duration = n, time.Since(s.since)
 	if err != nil {
 		s.out.Aborted = true
 		cut(w)

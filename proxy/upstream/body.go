@@ -46,7 +46,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // a wrapped EOF is not the proper end
 		b.end.Do(func() {
 			b.takeTrailers()
 			b.x.finish(b.keep)
@@ -121,7 +121,7 @@ func (r *lengthReader) Read(p []byte) (int, error) {
 	switch {
 	case r.left == 0:
 		return n, io.EOF
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return n, io.ErrUnexpectedEOF
 	}
 	return n, err

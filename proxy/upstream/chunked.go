@@ -37,18 +37,15 @@ func (r *chunkedReader) Read(p []byte) (n int, err error) {
 		m, r.err = r.in.Read(p[n:][:min(int64(len(p)-n), r.left)])
 		n += m
 		r.left -= int64(m)
-		if r.err == io.EOF {
+		if errors.Is(r.err, io.EOF) {
 			r.err = io.ErrUnexpectedEOF
 		}
 		if m > 0 && len(r.in.buffered()) == 0 {
 			break
 		}
 	}
-	if n > 0 {
+	if n > 0 || len(p) == 0 {
 		return n, nil
-	}
-	if len(p) == 0 && r.err == io.EOF {
-		return 0, nil
 	}
 	return 0, r.err
 }

@@ -171,19 +171,20 @@ func (u *upload) sourceErr() error {
 }
 
 // write sends a piece unless the upload was stopped.
-func (u *upload) write(p []byte, last bool) (int, error) {
+func (u *upload) write(p []byte, last bool) error {
 	u.mu.Lock()
 	if u.stopped {
 		u.mu.Unlock()
-		return 0, io.ErrClosedPipe
+		return io.ErrClosedPipe
 	}
 	u.last = last
 	err := u.cn.nc.SetWriteDeadline(time.Now().Add(u.cn.perWrite))
 	u.mu.Unlock()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return u.cn.nc.Write(p)
+	_, err = u.cn.nc.Write(p)
+	return err
 }
 
 // read reads the source; its errors are remembered as the client's.
@@ -216,7 +217,7 @@ func (u *upload) sendLength() error {
 		n, err := u.read(buf[:min(left, int64(len(buf)))])
 		if n > 0 {
 			left -= int64(n)
-			if _, err := u.write(buf[:n], left == 0); err != nil {
+			if err := u.write(buf[:n], left == 0); err != nil {
 				return err
 			}
 		}
@@ -224,7 +225,7 @@ func (u *upload) sendLength() error {
 			u.blame(io.ErrUnexpectedEOF)
 			return io.ErrUnexpectedEOF
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is not the end
 			return err
 		}
 	}
@@ -243,7 +244,7 @@ func (u *upload) sendChunked() error {
 			copy(buf[start:], size)
 			copy(buf[front-2:], "\r\n")
 			copy(buf[front+n:], "\r\n")
-			if _, err := u.write(buf[start:front+n+behind], false); err != nil {
+			if err := u.write(buf[start:front+n+behind], false); err != nil {
 				return err
 			}
 		}
@@ -275,6 +276,5 @@ func (u *upload) sendTrailers() error {
 			b = appendField(b, name, v)
 		}
 	}
-	_, err := u.write(append(b, '\r', '\n'), true)
-	return err
+	return u.write(append(b, '\r', '\n'), true)
 }
