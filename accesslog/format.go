@@ -87,7 +87,7 @@ func appendSquid(buf []byte, e *Entry) []byte {
 	buf = append(buf, ' ')
 	buf = appendWord(buf, e.Method, keepPercent)
 	buf = append(buf, ' ')
-	buf = appendURL(buf, e.URL)
+	buf = appendTarget(buf, e)
 	buf = append(buf, ' ')
 	buf = appendWord(buf, e.User, escapePercent)
 	buf = append(buf, ' ')
@@ -110,7 +110,7 @@ func appendCommon(buf []byte, e *Entry) []byte {
 	buf = append(buf, `] "`...)
 	buf = appendWord(buf, e.Method, keepPercent)
 	buf = append(buf, ' ')
-	buf = appendURL(buf, e.URL)
+	buf = appendTarget(buf, e)
 	buf = append(buf, ' ')
 	if e.Proto == "" {
 		buf = append(buf, "HTTP/0.0"...)
@@ -122,6 +122,18 @@ func appendCommon(buf []byte, e *Entry) []byte {
 	buf = append(buf, ' ')
 	buf = strconv.AppendInt(buf, e.BytesOut, 10)
 	return append(buf, ' ')
+}
+
+// appendTarget appends the URL. A request that was never understood has none:
+// then stands what squid writes there.
+func appendTarget(buf []byte, e *Entry) []byte {
+	switch {
+	case e.URL != "":
+		return appendURL(buf, e.URL)
+	case e.Status == 0:
+		return append(buf, "error:transaction-end-before-headers"...)
+	}
+	return append(buf, "error:invalid-request"...)
 }
 
 // appendCodes ends a common or combined line: %Ss:%Sh.

@@ -42,7 +42,7 @@ func TestFormats(t *testing.T) {
 			`1763634000.123    125 10.0.0.5 TCP_MISS/200 5123 GET http://example.com/ - HIER_DIRECT/93.184.216.34 text/html`},
 		{"nothing understood", FormatSquid, func(e *Entry) {
 			*e = Entry{Time: e.Time, Client: e.Client, Status: 400, Result: Result{None: true}}
-		}, `1763634000.123      0 10.0.0.5 NONE_NONE/400 0 - - - HIER_NONE/- -`},
+		}, `1763634000.123      0 10.0.0.5 NONE_NONE/400 0 - error:invalid-request - HIER_NONE/- -`},
 		{"nothing sent", FormatSquid, func(e *Entry) { e.Status, e.BytesOut, e.Result.Aborted = 0, 0, true },
 			`1763634000.123    125 10.0.0.5 TCP_MISS_ABORTED/000 0 GET http://example.com/ - HIER_DIRECT/93.184.216.34 text/html`},
 		{"tunnel", FormatSquid, func(e *Entry) {
