@@ -7,7 +7,7 @@ import (
 
 // Answer is how a reusable stored response answers a request.
 type Answer struct {
-	// Status is 200 (or the stored status), 206, 304, 412 or 416.
+	// Status is 200 (or the stored status), 206, 304 or 416.
 	Status int
 	// Spans are the ranges to send, in the request's order, for 206; several
 	// mean multipart/byteranges.
@@ -37,6 +37,9 @@ func Evaluate(r *Request, m *Meta) Answer {
 	}
 	if m.Spans != nil {
 		m.fillIn(&a)
+	}
+	if r.Method == http.MethodHead {
+		a.Missing = nil // it needs no bytes
 	}
 	return a
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func parseResponseDirectives(lines []string) responseDirectives {
 			continue
 		}
 		c, err := cacheobject.ParseResponseCacheControl(e)
-		if err != nil || !wellFormed(e) {
+		if err != nil || !wellFormed(e) || unquotedList(name, e) {
 			d.addStrictly(name)
 			continue
 		}
@@ -94,6 +95,13 @@ func wellFormed(element string) bool {
 	return isToken(arg)
 }
 
+// unquotedList reports a list of fields in token form. It ends at its first
+// comma, where the origin may well mean more, so it counts as no list.
+func unquotedList(name, element string) bool {
+	_, arg, has := strings.Cut(element, "=")
+	return has && (name == "no-cache" || name == "private") && !strings.HasPrefix(arg, `"`)
+}
+
 func (d *responseDirectives) add(name string, c *cacheobject.ResponseCacheDirectives) {
 	switch name {
 	case "no-store":
@@ -111,7 +119,8 @@ func (d *responseDirectives) add(name string, c *cacheobject.ResponseCacheDirect
 	case "immutable":
 		d.immutable = true
 	case "must-understand":
-		d.mustUnderstand = true
+		// cacheobject does not know it; with an argument it is something else.
+		d.mustUnderstand = slices.Equal(c.Extensions, []string{name})
 	case "max-age":
 		d.maxAge.lower(deltaSeconds(c.MaxAge))
 	case "s-maxage":

@@ -67,6 +67,10 @@ func parseRangeSpec(s string, total int64) (Span, bool) {
 	from, to = trimOWS(from), trimOWS(to)
 	if from == "" {
 		n, ok := digits(to, maxOffset)
+		if n > 0 && total == 0 {
+			// Satisfiable by the letter, but no Content-Range can say so.
+			return Span{}, false
+		}
 		n = min(n, total)
 		return Span{Off: total - n, Len: n}, ok
 	}

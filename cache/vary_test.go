@@ -1,0 +1,110 @@
+package cache
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestSelectors(t *testing.T) {
+	list, ok := selectors([]string{"Foo, bar", "fOO,X"}, fields("Foo: 1 , 2", "X:"))
+	want := []Selector{{"bar", "", false}, {"foo", "1,2", true}, {"x", "", true}}
+	if !ok || !reflect.DeepEqual(list, want) {
+		t.Errorf("%+v, %v", list, ok)
+	}
+}
+
+func TestNewestMatchIsSelected(t *testing.T) {
+	p := policy(t)
+	fresh := "Cache-Control: max-age=3600"
+	stored := []*Meta{
+		admit(t, p, get("Foo: 1"), 200, fresh, "Vary: Foo", "Date: "+date(-20)),
+		admit(t, p, get("Foo: 1", "Bar: 1"), 200, fresh, "Vary: Foo, Bar", "Date: "+date(-10)),
+		admit(t, p, get("Foo: 2"), 200, fresh, "Vary: Foo", "Date: "+date(-5)),
+	}
+	cases := []struct {
+		r    *Request
+		want int
+		fwd  Fwd
+	}{
+		{get("Foo: 1"), 0, ""},
+		{get("Foo: 1", "Bar: 1"), 1, ""},
+		{get("Foo: 2", "Bar: 1"), 2, ""},
+		{get("Foo: 3"), -1, FwdVary},
+	}
+	for _, c := range cases {
+		if i, fwd := Select(c.r, stored); i != c.want || fwd != c.fwd {
+			t.Errorf("%v: %d %s, want %d %s", c.r.Header, i, fwd, c.want, c.fwd)
+		}
+	}
+	if i, fwd := Select(get(), nil); i != -1 || fwd != FwdURIMiss {
+		t.Errorf("nothing stored: %d %s", i, fwd)
+	}
+}
+
+func TestVaryOfFiftyFields(t *testing.T) {
+	p := policy(t)
+	var names, lines []string
+	for i := range 50 {
+		names = append(names, fmt.Sprintf("X-%d", i))
+		lines = append(lines, fmt.Sprintf("X-%d: v%d", i, i))
+	}
+	m := admit(t, p, get(lines...), 200, "Cache-Control: max-age=60", "Vary: "+strings.Join(names, ", "))
+	if i, _ := Select(get(lines...), []*Meta{m}); i != 0 {
+		t.Error("the same request does not select it")
+	}
+	for i := range lines {
+		other := append([]string(nil), lines...)
+		other[i] += "x"
+		if i, _ := Select(get(other...), []*Meta{m}); i != -1 {
+			t.Errorf("selected although field %d differs", i)
+		}
+	}
+}
+
+var selectingNames = []string{"foo", "accept-encoding", "accept-language", "accept-charset"}
+
+func drawLines(t *rapid.T, label string) []string {
+	value := rapid.StringOf(rapid.SampledFrom([]rune(`ab*A ,;=q."\01	-`)))
+	return rapid.SliceOfN(value, 0, 3).Draw(t, label)
+}
+
+func TestNormalFormsStayAsTheyAre(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom(selectingNames).Draw(t, "name")
+		once := normalise(name, drawLines(t, "lines"))
+		if twice := normalise(name, []string{once}); twice != once {
+			t.Fatalf("%s: %q becomes %q", name, once, twice)
+		}
+	})
+}
+
+// Whether one request's response answers another does not depend on which came
+// first.
+func TestMatchingIsSymmetric(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		vary := rapid.SliceOfN(rapid.SampledFrom(selectingNames), 1, 3).Draw(t, "vary")
+		header := func(label string) http.Header {
+			h := make(http.Header)
+			for _, name := range selectingNames {
+				if lines := drawLines(t, label+name); len(lines) > 0 {
+					h[http.CanonicalHeaderKey(name)] = lines
+				}
+			}
+			return h
+		}
+		a, b := header("a"), header("b")
+		forA, _ := selectors(vary, a)
+		forB, _ := selectors(vary, b)
+		if !matches(a, forA) {
+			t.Fatalf("%v does not match itself", a)
+		}
+		if matches(a, forB) != matches(b, forA) {
+			t.Fatalf("%v and %v match one way only", a, b)
+		}
+	})
+}
