@@ -34,9 +34,8 @@ func orNone(s string) string {
 }
 
 // Rules prints the effective rules, one per line, in order, for `config show`:
-// the built-in ones, the configured ones, and what happens to the rest. The
-// last line before the end is about own services, which are refused when they
-// are dialled.
+// the built-in ones, the configured ones, and what happens to the rest. What is
+// said of addresses holds for those that are dialled, whatever the name.
 func (l *List) Rules() []string {
 	lines := []string{l.text.clients, l.text.literals, l.text.guard, "deny to this node's own services", l.text.connect, l.text.safe}
 	for i := range l.rules {

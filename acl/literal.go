@@ -59,24 +59,29 @@ func isNumber(label string) bool {
 
 // NormalizeHost returns a host name as rules compare it: A-labels (RFC 5891)
 // in lower case, without a trailing dot. Names that need nothing done are
-// returned as they are.
+// returned as they are. Labels are of letters, digits, hyphens and underscores.
 func NormalizeHost(host string) (string, error) {
 	host = strings.TrimSuffix(host, ".")
-	ready := true
+	lower, label := true, 0
 	for i := 0; i < len(host); i++ {
 		switch c := host[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+			label++
+		case 'A' <= c && c <= 'Z':
+			label++
+			lower = false
+		case c == '.' && label > 0:
+			label = 0
 		case c >= utf8.RuneSelf:
 			return toASCII(host)
-		case c <= ' ' || c == 0x7f:
+		default:
 			return "", errHost
-		case 'A' <= c && c <= 'Z':
-			ready = false
 		}
 	}
-	if host == "" || host[0] == '.' || len(host) > 253 {
+	if label == 0 || len(host) > 253 {
 		return "", errHost
 	}
-	if ready {
+	if lower {
 		return host, nil
 	}
 	return strings.ToLower(host), nil
@@ -86,10 +91,10 @@ func NormalizeHost(host string) (string, error) {
 // looks the same in an address bar is the same to a rule.
 func toASCII(host string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(host)
-	if err != nil || ascii == "" || len(ascii) > 253 {
+	if err != nil || strings.ContainsFunc(ascii, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return "", errHost
 	}
-	return strings.TrimSuffix(ascii, "."), nil
+	return NormalizeHost(ascii)
 }
 
 // destination is where a request wants to go.

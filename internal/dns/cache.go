@@ -12,6 +12,9 @@ type answer struct {
 	ttl   time.Duration
 	// failed says that no server gave an answer, neither good nor bad.
 	failed bool
+	// nothing says that the name does not exist, as opposed to one that has no
+	// address.
+	nothing bool
 }
 
 // entry is a cached answer. The entries form a ring in the order of their use.

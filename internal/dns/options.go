@@ -48,7 +48,8 @@ type Options struct {
 	// CacheEntries is how many names are cached at most.
 	CacheEntries int `yaml:"cache_entries"`
 	// MaxLookups is how many names are asked for at the same time at most;
-	// further look-ups wait their turn within their timeout.
+	// further look-ups wait their turn within their timeout. Each may hold
+	// several sockets while servers are slow.
 	MaxLookups int `yaml:"max_lookups"`
 	// Connect says how connections to the answers are made.
 	Connect Connect `yaml:"connect"`
@@ -84,7 +85,7 @@ func DefaultOptions() Options {
 		StaleAfter:   units.Duration(500 * time.Millisecond),
 		Prefetch:     true,
 		CacheEntries: 10_000,
-		MaxLookups:   256,
+		MaxLookups:   128,
 		Connect: Connect{
 			Timeout:      units.Duration(10 * time.Second),
 			TotalTimeout: units.Duration(20 * time.Second),

@@ -23,11 +23,14 @@ const udpSize = 1232
 // guessing.
 const maxDatagrams = 64
 
+// minTries is how often a question is put at least, for datagrams get lost.
+const minTries = 4
+
 // ask puts one question to the servers until one has answered it: the next is
 // asked when one fails or takes long, and whoever answers first is believed.
 func (r *Resolver) ask(ctx context.Context, conf *config, name string, qtype uint16) (*dns.Msg, error) {
 	servers := r.health.order(conf, r.now())
-	tries := len(servers) * conf.attempts
+	tries := max(len(servers)*conf.attempts, minTries)
 	delay := min(r.o.RetryAfter.D(), r.o.Timeout.D()/time.Duration(tries))
 	if conf.timeout > 0 {
 		delay = min(delay, conf.timeout)

@@ -82,8 +82,10 @@ func merge(v6, v4 answer) answer {
 		return v4
 	case v4.failed:
 		return v4
-	case v6.failed:
+	case v6.failed && !v4.nothing:
 		return v6
+	case v6.failed:
+		return v4 // there is no such name, for whatever family
 	}
 	v4.ttl = min(v4.ttl, v6.ttl)
 	return v4
@@ -119,8 +121,8 @@ func (r *Resolver) chase(ctx context.Context, conf *config, name string, qtype u
 // negative is the answer that there is no such name or no such address, kept as
 // long as the zone's SOA says (RFC 2308 §5), or hardly at all without one.
 func negative(name string, reply *dns.Msg, ttl time.Duration) answer {
-	reason := "no address"
-	if reply.Rcode == dns.RcodeNameError {
+	reason, nothing := "no address", reply.Rcode == dns.RcodeNameError
+	if nothing {
 		reason = "no such name"
 	}
 	keep := failureTTL
@@ -130,7 +132,7 @@ func negative(name string, reply *dns.Msg, ttl time.Duration) answer {
 			break
 		}
 	}
-	return answer{err: &Error{Host: name, Reason: reason}, ttl: min(keep, ttl)}
+	return answer{err: &Error{Host: name, Reason: reason}, ttl: min(keep, ttl), nothing: nothing}
 }
 
 // followed is where an answer section leads from a name.
