@@ -13,33 +13,38 @@ type keyChange struct {
 	after   []*variant
 }
 
-// index writes the records of all dirty keys whose bodies are written.
-func (k *keeper) index() {
-	b := k.d.idx.newBatch()
-	defer b.discard()
+// index writes the records of all dirty keys whose bodies are written. False:
+// it cannot, and they are given up.
+func (k *keeper) index() bool {
+	if len(k.dirty) == 0 {
+		return true
+	}
 	if err := k.d.checkSpace(0); err != nil {
 		k.refuse()
-		return
+		return false
 	}
+	b := k.d.idx.newBatch()
+	defer b.discard()
 	done := make([]keyChange, 0, len(k.dirty))
 	for h := range k.dirty {
 		kc := k.prepare(h)
 		if err := b.put(h, kc.after); err != nil {
 			k.d.failed("write index", err)
 			k.refuse()
-			return
+			return false
 		}
 		done = append(done, kc)
 	}
 	if err := b.commit(); err != nil {
 		k.d.failed("write index", err)
 		k.refuse()
-		return
+		return false
 	}
 	for i := range done {
 		k.finish(&done[i])
 	}
 	k.d.measure()
+	return true
 }
 
 // prepare computes what the index is to have of h.
@@ -64,8 +69,19 @@ func (k *keeper) prepare(h hash) keyChange {
 	if !wiped {
 		base = kc.before
 	}
-	kc.after = apply(base, located(kc.changes, k.d.segs))
+	kc.after = k.alive(apply(base, located(kc.changes, k.d.segs)))
 	return kc
+}
+
+// alive is vars less what is purged or was evicted.
+func (k *keeper) alive(vars []*variant) []*variant {
+	dead := func(v *variant) bool {
+		return !k.d.segs.has(v.rec.loc.seg) || k.d.s.purges.matches(v.rec.meta.Key, v.rec.id)
+	}
+	if !slices.ContainsFunc(vars, dead) {
+		return vars
+	}
+	return slices.DeleteFunc(slices.Clone(vars), dead)
 }
 
 // unwritten reports whether c is a new object whose body is not in its segment.
@@ -79,13 +95,11 @@ func located(changes []*change, segs *segments) []*change {
 		if c.kind != changePut || c.v.body == nil {
 			continue
 		}
-		v := *c.v
-		v.rec.loc = c.loc
-		v.sg = segs.get(c.loc.seg)
+		v := c.v.at(c.loc, segs.get(c.loc.seg))
 		if len(v.body) <= blockSize {
 			v.rec.sum = sumOf(v.body)
 		}
-		out[i] = &change{kind: c.kind, v: &v}
+		out[i] = &change{kind: c.kind, v: v}
 	}
 	return out
 }
@@ -94,13 +108,12 @@ func located(changes []*change, segs *segments) []*change {
 // tier and answers who waited.
 func (k *keeper) finish(kc *keyChange) {
 	s, sh := k.d.s, k.d.s.shard(kc.h)
-	for _, c := range kc.changes {
-		if c.kind == changePut && c.v.body != nil {
-			k.d.room.Release(c.v.charge())
-		}
-	}
 	sh.mu.Lock()
+	sh.gen++
 	if p := sh.keys[kc.h]; p != nil && p.wipes == kc.wipes {
+		for _, c := range kc.changes {
+			k.d.release(c)
+		}
 		p.wiped = false
 		p.changes = p.changes[len(kc.changes):]
 		if len(p.changes) == 0 {
@@ -114,7 +127,7 @@ func (k *keeper) finish(kc *keyChange) {
 
 	k.account(kc)
 	for _, done := range k.dirty[kc.h] {
-		done <- len(kc.before) > 0
+		done <- answer{known: len(kc.before) > 0}
 	}
 	if left {
 		k.dirty[kc.h] = nil
@@ -138,56 +151,53 @@ func (k *keeper) account(kc *keyChange) {
 		n.objects.Add(1)
 		n.bytes.Add(v.rec.meta.Length)
 	}
+	for _, c := range kc.changes { // put and replaced before the index knew
+		if c.kind == changePut && !slices.ContainsFunc(kc.after, func(o *variant) bool { return o.rec.id == c.v.rec.id }) {
+			k.d.dropOwn(c)
+		}
+	}
 }
 
-// refuse gives up all changes: the index cannot take them. Deletions stay in
-// the overlay, so they hold while the process lives, and are tried again.
+// release frees the room that the body of a change took while it was pending.
+func (d *disk) release(c *change) {
+	if c.kind == changePut && c.v.body != nil {
+		d.room.Release(c.v.charge())
+	}
+}
+
+// dropOwn removes the segment of a large object that is not going to be stored.
+func (d *disk) dropOwn(c *change) {
+	if c.kind == changePut && c.v.body == nil {
+		d.dropSegment(c.v.sg)
+	}
+}
+
+// refuse gives up all changes: the index cannot take them. Who waits for a
+// deletion is told, and makes it hold in another way.
 func (k *keeper) refuse() {
 	for h, waiters := range k.dirty {
 		s, sh := k.d.s, k.d.s.shard(h)
 		sh.mu.Lock()
 		p := sh.keys[h]
-		var gone []*change
 		if p != nil {
-			gone, p.changes = p.changes, nil
-			if !p.wiped {
-				delete(sh.keys, h)
-				s.pending.Add(-1)
-			}
+			delete(sh.keys, h)
+			s.pending.Add(-1)
 		}
 		sh.gen++
 		s.mem.delete(h)
-		keep := p != nil && p.wiped
 		sh.mu.Unlock()
-		for _, c := range gone {
-			k.forget(c)
+		if p != nil {
+			for _, c := range p.changes {
+				k.d.s.n.lost.Add(1)
+				k.d.release(c)
+				k.d.dropOwn(c)
+			}
 		}
 		for _, done := range waiters {
-			done <- true
-		}
-		if keep {
-			k.dirty[h] = nil
-		} else {
-			delete(k.dirty, h)
+			done <- answer{refused: true}
 		}
 	}
+	clear(k.dirty)
 	clear(k.placed)
 	k.placed = k.placed[:0]
-}
-
-// forget frees what a change that was given up holds.
-func (k *keeper) forget(c *change) {
-	k.d.s.n.lost.Add(1)
-	switch {
-	case c.kind != changePut:
-	case c.v.body != nil:
-		k.d.room.Release(c.v.charge())
-	default:
-		k.d.dropSegment(c.v.sg)
-	}
-}
-
-// remove takes one change off.
-func (p *overlay) remove(c *change) {
-	p.changes = slices.DeleteFunc(slices.Clone(p.changes), func(o *change) bool { return o == c })
 }

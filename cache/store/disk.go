@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
@@ -27,14 +27,19 @@ type disk struct {
 	dir       string
 	quota     int64
 	memtable  int64
+	aside     int64 // bytes of a damaged index that was set aside
 	large     int64 // bodies above it get a segment of their own
 	maxObject int64
 
-	lock  *os.File
-	state *stateFile
-	idx   *index
-	segs  *segments
-	space space
+	lock    *os.File
+	state   *stateFile
+	idx     *index
+	unclean bool // the last process did not close the store
+	segs    *segments
+	space   space
+
+	sweepWanted atomic.Bool   // records may point to segments that are gone
+	sweepNow    chan struct{} // 1: do not wait for the next time
 
 	room *semaphore.Weighted // bytes of committed bodies that are not written
 
@@ -48,17 +53,33 @@ type disk struct {
 
 // op asks the keeper for something.
 type op struct {
-	h     hash
-	c     *change   // a change that is in the overlay
-	done  chan bool // answered when the overlay of h is in the index: was there anything
-	claim int64     // make room for so many bytes, then answer done
+	kind opKind
+	h    hash
+	c    *change       // new in the overlay of h
+	done chan<- answer // has room for the answer; nil: nobody waits
+}
+
+type opKind uint8
+
+const (
+	opKey   opKind = iota // bring h of the index up to date with its overlay
+	opClaim               // make room for what large objects have claimed
+	opSync                // write everything
+	opEmpty               // drop all segments
+	opWatch               // look at the disk
+)
+
+// answer is what became of an op.
+type answer struct {
+	known   bool // the index had objects of the key
+	refused bool // nothing can be written now
 }
 
 func openDisk(s *Store) (_ *disk, err error) {
 	o := s.o
 	d := &disk{
 		s: s, log: s.log, dir: o.Dir,
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1),
 		done: make(chan struct{}),
 		room: semaphore.NewWeighted(maxPending),
 	}
@@ -80,6 +101,9 @@ func openDisk(s *Store) (_ *disk, err error) {
 		return nil, err
 	}
 	d.space.init(d)
+	if d.unclean || d.s.purges.active() {
+		d.sweepWanted.Store(true)
+	}
 	k := newKeeper(d)
 	go k.run()
 	return d, nil
@@ -173,10 +197,14 @@ func (d *disk) tryOpen() (err error) {
 	if err != nil {
 		return err
 	}
+	d.unclean = !st.Clean
 	d.s.seed = st.Seed
 	d.s.ids.start(st.Boot)
 	d.s.n.objects.Store(st.Objects)
 	d.s.n.bytes.Store(st.Bytes)
+	if err := d.s.purges.open(filepath.Join(segDir, "purges"), d.s.log); err != nil {
+		return err
+	}
 	if d.segs, err = openSegments(segDir, d.s.o.segmentSize(d.quota)); err != nil {
 		return &DirError{Dir: d.dir, Err: err}
 	}
@@ -186,13 +214,26 @@ func (d *disk) tryOpen() (err error) {
 		}
 		return &damageError{err}
 	}
+	d.aside = asideSize(d.dir)
 	return d.state.opened()
 }
+
+// asideSize is the space that what was set aside takes.
+func asideSize(dir string) (n int64) {
+	aside, _ := filepath.Glob(filepath.Join(dir, asidePattern)) // the pattern is well-formed
+	for _, path := range aside {
+		all, _ := (&index{dir: path}).size()
+		n += all
+	}
+	return n
+}
+
+const asidePattern = "damaged-*"
 
 // setAside keeps a damaged index for a look at it and drops the segments, which
 // are of no use without it. Of several damaged ones only the last is kept.
 func (d *disk) setAside() error {
-	older, err := filepath.Glob(filepath.Join(d.dir, "damaged-*"))
+	older, err := filepath.Glob(filepath.Join(d.dir, asidePattern))
 	if err != nil {
 		return err
 	}
@@ -242,8 +283,8 @@ func (d *disk) claim(n int64) error {
 	if d.segs.bytes.Add(n) <= d.budget() && !d.space.low() {
 		return nil
 	}
-	done := make(chan bool, 1) // the keeper answers once and never waits
-	if err := d.enqueue(op{claim: n, done: done}); err != nil || !<-done {
+	done := make(chan answer, 1)
+	if err := d.enqueue(op{kind: opClaim, done: done}); err != nil || (<-done).refused {
 		d.segs.bytes.Add(-n)
 		return cache.ErrFull
 	}
@@ -286,11 +327,6 @@ func (d *disk) load(h hash) (*entry, error) {
 	return e, err
 }
 
-func (d *disk) run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
 // close stops the keeper when it has written all that is pending.
 func (d *disk) close() error {
 	d.mu.Lock()
@@ -303,5 +339,5 @@ func (d *disk) close() error {
 	<-d.done
 	d.segs.close()
 	err := d.idx.close()
-	return errors.Join(err, d.state.stop(d.s), d.lock.Close())
+	return errors.Join(err, d.state.stop(d.s), d.s.purges.close(), d.lock.Close())
 }

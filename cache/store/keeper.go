@@ -24,10 +24,9 @@ type keeper struct {
 	n     int // bytes in buf
 	saved int // of them already in the file
 
-	dirty  map[hash][]chan bool // keys with changes, and who waits for them
-	placed []*change            // their bodies are in buf, not in the file
-	moves  []move               // survivors whose bodies are in buf
-	since  time.Time            // when the oldest unwritten change came
+	dirty  map[hash][]chan<- answer // keys with changes, and who waits for them
+	placed []*change                // their bodies are in buf, not in the file
+	since  time.Time                // when the oldest unwritten change came
 
 	chance int64 // bytes that may survive until the next segment is opened
 }
@@ -37,14 +36,14 @@ const (
 	// a fifth of a buffered one.
 	bufferSize = 4 << 20
 	// flushAfter bounds how long a committed object may be in memory only.
-	flushAfter = 300 * time.Millisecond
+	flushAfter = 50 * time.Millisecond
 	// batchKeys is how many keys go into the index at once.
 	batchKeys = 512
 	// diskAlign is what direct writes must be aligned to.
 	diskAlign = 4096
 )
 
-func newKeeper(d *disk) *keeper { return &keeper{d: d, dirty: map[hash][]chan bool{}} }
+func newKeeper(d *disk) *keeper { return &keeper{d: d, dirty: map[hash][]chan<- answer{}} }
 
 func sumOf(b []byte) uint64 { return xxh3.Hash(b) }
 
@@ -67,19 +66,36 @@ func (k *keeper) run() {
 		k.settle(closed)
 		clear(ops)
 		spare = ops
-		if closed && len(k.dirty) == 0 {
+		if closed {
 			return
 		}
 		if len(k.dirty) > 0 {
-			timer.Reset(flushAfter / 3)
+			timer.Reset(flushAfter)
 		}
 	}
 }
 
 func (k *keeper) handle(o *op) {
-	if o.claim > 0 {
-		o.done <- k.makeRoom(0) == nil
+	switch o.kind {
+	case opClaim:
+		err := k.makeRoom(0)
+		if err != nil {
+			k.d.setReadOnly("disk is nearly full", nil)
+		}
+		o.done <- answer{refused: err != nil}
 		return
+	case opSync:
+		saved := k.flush()
+		o.done <- answer{refused: !k.index() || !saved}
+		return
+	case opEmpty:
+		k.empty()
+		o.done <- answer{}
+		return
+	case opWatch:
+		k.watch()
+		return
+	case opKey:
 	}
 	if len(k.dirty) == 0 {
 		k.since = time.Now()
@@ -178,10 +194,8 @@ func (k *keeper) write(p []byte) error {
 // open begins a segment in which an entry of size fits.
 func (k *keeper) open(size int64) error {
 	k.flush()
+	k.index() // what is being evicted below must be seen as it is
 	k.seal()
-	if err := k.makeRoom(max(size, k.d.segs.segSize)); err != nil {
-		return err
-	}
 	seq := k.d.segs.nextSeq.Add(1)
 	path := k.d.segs.path(seq, segmentSuffix)
 	f, err := createDirect(path)
@@ -200,7 +214,20 @@ func (k *keeper) open(size int64) error {
 	k.f, k.base, k.n, k.saved = f, 0, 0, 0
 	k.d.segs.add(k.sg)
 	k.chance = k.d.segs.segSize / 2
-	return k.rescue()
+	if err := k.makeRoom(max(size, k.d.segs.segSize)); err != nil {
+		k.discard()
+		return err
+	}
+	return nil
+}
+
+// discard drops the open segment.
+func (k *keeper) discard() {
+	k.d.setReadOnly("disk is nearly full", nil)
+	if sg := k.sg; sg != nil {
+		k.seal()
+		k.d.dropSegment(sg)
+	}
 }
 
 // createDirect creates a file for direct writing, where that works.
@@ -252,14 +279,14 @@ func (k *keeper) save() error {
 }
 
 // flush writes all bodies that are in the buffer, after which their records may
-// be written.
-func (k *keeper) flush() {
+// be written. False: they are lost.
+func (k *keeper) flush() bool {
 	if k.sg == nil {
-		return
+		return true
 	}
 	if err := k.save(); err != nil {
 		k.lose()
-		return
+		return false
 	}
 	for _, c := range k.placed {
 		c.placed = true
@@ -267,9 +294,7 @@ func (k *keeper) flush() {
 	}
 	clear(k.placed)
 	k.placed = k.placed[:0]
-	for i := range k.moves {
-		k.moves[i].saved = true
-	}
+	return true
 }
 
 // lose gives up what could not be written, and the segment with it: its end is
@@ -280,7 +305,6 @@ func (k *keeper) lose() {
 	}
 	clear(k.placed)
 	k.placed = k.placed[:0]
-	k.moves = nil
 	k.seal()
 }
 
@@ -293,10 +317,7 @@ func (k *keeper) abandon(h hash, c *change) {
 	defer sh.mu.Unlock()
 	sh.gen++
 	s.mem.delete(h)
-	if p := sh.keys[h]; p != nil {
-		p.remove(c)
-	}
-	if c.v.body != nil {
-		k.d.room.Release(c.v.charge())
+	if p := sh.keys[h]; p != nil && p.remove(c) {
+		k.d.release(c)
 	}
 }

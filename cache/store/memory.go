@@ -162,3 +162,20 @@ func (e *entry) bodyFor(v *variant) *variant {
 	}
 	return v
 }
+
+// relocate tells h of the new places of vars, which the index has.
+func (m *memory) relocate(h hash, vars []*variant) {
+	old := m.get(h)
+	if old == nil {
+		return
+	}
+	moved := slices.Clone(old.vars)
+	for i, o := range moved {
+		for _, v := range vars {
+			if v.rec.id == o.rec.id {
+				moved[i] = o.at(v.rec.loc, v.sg)
+			}
+		}
+	}
+	m.c.Set(h, newEntry(moved))
+}

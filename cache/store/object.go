@@ -56,6 +56,13 @@ func (v *variant) withMeta(m *cache.Meta) *variant {
 	return &nv
 }
 
+// at is v in another place.
+func (v *variant) at(loc place, sg *segment) *variant {
+	nv := *v
+	nv.rec.loc, nv.sg = loc, sg
+	return &nv
+}
+
 // withBody is v with its body in memory.
 func (v *variant) withBody(b []byte, sg *segment) *variant {
 	nv := *v

@@ -56,17 +56,18 @@ func (sh *shard) snapshot(h hash) (wiped bool, changes []*change, gen uint64) {
 
 // flight is the writers of one key that began since its last Delete.
 type flight struct {
+	key     string
 	n       int
 	deleted bool // guarded by the shard's mu
 }
 
 // takeOff registers a writer of h.
-func (sh *shard) takeOff(h hash) *flight {
+func (sh *shard) takeOff(h hash, key string) *flight {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	f := sh.flights[h]
 	if f == nil {
-		f = &flight{}
+		f = &flight{key: key}
 		sh.flights[h] = f
 	}
 	f.n++
@@ -93,10 +94,21 @@ type overlay struct {
 
 func (p *overlay) add(c *change) { p.changes = append(p.changes, c) }
 
-func (p *overlay) wipe() {
+// wipe voids all and returns the changes that were to come. Who takes a change
+// off an overlay releases what it holds.
+func (p *overlay) wipe() []*change {
+	gone := p.changes
 	p.wiped = true
 	p.wipes++
 	p.changes = nil
+	return gone
+}
+
+// remove takes one change off; false: it was not there any more.
+func (p *overlay) remove(c *change) bool {
+	n := len(p.changes)
+	p.changes = slices.DeleteFunc(slices.Clone(p.changes), func(o *change) bool { return o == c })
+	return len(p.changes) < n
 }
 
 type changeKind uint8

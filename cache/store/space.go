@@ -42,7 +42,7 @@ func (d *disk) readOnly() bool { return d.space.ro.Load() }
 // budget is the space that segments may take: what of the quota the index
 // leaves, less what it may grow until it is measured again.
 func (d *disk) budget() int64 {
-	return d.quota - d.space.index.Load() - d.memtable - d.memtable/2
+	return d.quota - d.space.index.Load() - d.aside - d.memtable - d.memtable/2
 }
 
 // reserve is the free space that must stay: badger's memory tables, its running

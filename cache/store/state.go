@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/zeebo/xxh3"
@@ -19,14 +20,17 @@ type state struct {
 	Opening uint64 // starts in a row that died while opening the index
 	Objects int64  // about, after a crash
 	Bytes   int64
+	Clean   bool // the store was closed
 }
 
 // stateFile holds the state in two slots of one disk block, written in turn and
 // in place: that works on a full disk, and a torn write leaves the other slot.
 //
-//	slot: magic 4 · version 4 · serial 8 · the fields of state 5×8 · xxh3 8
+//	slot: magic 4 · version 4 · serial 8 · the fields of state 6×8 · xxh3 8
 type stateFile struct {
-	f      *os.File
+	f *os.File
+
+	mu     sync.Mutex // guards both below once the store is open
 	serial uint64
 	now    state
 }
@@ -35,7 +39,7 @@ const (
 	stateMagic   = 0x74736e63 // "cnst"
 	stateVersion = 1
 	stateSlot    = 512
-	stateLen     = 4 + 4 + 8 + 5*8 + 8
+	stateLen     = 4 + 4 + 8 + 6*8 + 8
 )
 
 // maxOpening is the number of starts in a row that may die while they open the
@@ -76,7 +80,9 @@ func (sf *stateFile) start() (state, error) {
 	}
 	sf.now.Boot++
 	sf.now.Opening++
-	return sf.now, sf.write(true)
+	st := sf.now
+	sf.now.Clean = false
+	return st, sf.write(true)
 }
 
 // opened notes that the index is open.
@@ -87,14 +93,16 @@ func (sf *stateFile) opened() error {
 
 // totals notes how much is stored.
 func (sf *stateFile) totals(objects, bytes int64) error {
-	if sf.now.Objects == objects && sf.now.Bytes == bytes {
-		return nil
-	}
+	sf.mu.Lock()
+	defer sf.mu.Unlock()
 	sf.now.Objects, sf.now.Bytes = objects, bytes
 	return sf.write(false)
 }
 
 func (sf *stateFile) stop(s *Store) error {
+	sf.mu.Lock()
+	sf.now.Clean = true
+	sf.mu.Unlock()
 	err := sf.totals(s.n.objects.Load(), s.n.bytes.Load())
 	return errors.Join(err, sf.f.Close())
 }
@@ -104,7 +112,7 @@ func (sf *stateFile) write(sync bool) error {
 	b := make([]byte, 0, stateSlot)
 	b = binary.LittleEndian.AppendUint32(b, stateMagic)
 	b = binary.LittleEndian.AppendUint32(b, stateVersion)
-	for _, v := range []uint64{sf.serial, sf.now.Seed, sf.now.Boot, sf.now.Opening, uint64(sf.now.Objects), uint64(sf.now.Bytes)} {
+	for _, v := range []uint64{sf.serial, sf.now.Seed, sf.now.Boot, sf.now.Opening, uint64(sf.now.Objects), uint64(sf.now.Bytes), uint64(boolByte(sf.now.Clean))} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
@@ -124,7 +132,7 @@ func parseState(b []byte) (st state, serial uint64, ok bool) {
 		return state{}, 0, false
 	}
 	v := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8+8*i:]) }
-	return state{Seed: v(1), Boot: v(2), Opening: v(3), Objects: int64(v(4)), Bytes: int64(v(5))}, v(0), true
+	return state{Seed: v(1), Boot: v(2), Opening: v(3), Objects: int64(v(4)), Bytes: int64(v(5)), Clean: v(6) == 1}, v(0), true
 }
 
 // idSource gives out the ids of objects and purges: ascending, unique, also

@@ -104,7 +104,7 @@ func (s *Store) Lookup(key string) []cache.Object {
 	sh := s.shard(h)
 	if s.pending.Load() == 0 || !sh.dirty(h) {
 		if e := s.mem.get(h); e != nil && e.objs != nil && e.key == key && !s.purges.active() {
-			s.n.memoryLookups.Add(1)
+			s.n.memoryHits.Add(1)
 			return e.objs
 		}
 	}
@@ -117,6 +117,7 @@ func (s *Store) lookupSlow(h hash, key string) []cache.Object {
 		vars, moved := s.current(h, key)
 		objs, gone := s.open(h, vars)
 		if !gone || !moved {
+			s.count(objs)
 			return objs
 		}
 		for _, o := range objs {
@@ -124,7 +125,23 @@ func (s *Store) lookupSlow(h hash, key string) []cache.Object {
 		}
 		s.forget(h)
 	}
+	s.count(nil)
 	return nil
+}
+
+// count counts a look-up.
+func (s *Store) count(objs []cache.Object) {
+	if len(objs) == 0 {
+		s.n.misses.Add(1)
+		return
+	}
+	for _, o := range objs {
+		if o.Tier() == cache.TierDisk {
+			s.n.diskHits.Add(1)
+			return
+		}
+	}
+	s.n.memoryHits.Add(1)
 }
 
 // current returns the variants of key, and whether they come from a source that
@@ -299,9 +316,31 @@ func (s *Store) Update(o cache.Object, m *cache.Meta) error {
 // the death of the process.
 func (s *Store) Delete(key string) bool {
 	h := s.hash(key)
+	known, pending := s.hide(h, key)
+	if s.disk == nil {
+		return known
+	}
+	if !known && !pending {
+		if e, err := s.disk.load(h); err == nil && e == nil {
+			return false
+		}
+	}
+	done := make(chan answer, 1)
+	if s.wipe(h, done) == nil {
+		a := <-done
+		if !a.refused {
+			return known || a.known
+		}
+	}
+	s.purgeLater(purge{kind: purgeURL, pattern: key})
+	return true
+}
+
+// hide takes key out of the memory tier and stops what is in flight.
+func (s *Store) hide(h hash, key string) (known, pending bool) {
 	sh := s.shard(h)
-	known := false
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	sh.gen++
 	if f := sh.flights[h]; f != nil {
 		f.deleted = true
@@ -311,42 +350,28 @@ func (s *Store) Delete(key string) bool {
 		known = len(e.vars) > 0
 	}
 	s.mem.delete(h)
-	if s.disk == nil {
-		sh.mu.Unlock()
-		return known
+	if p := sh.keys[h]; p != nil {
+		pending = true
+		known = known || len(p.changes) > 0
 	}
-	p := sh.keys[h]
-	sh.mu.Unlock()
-	if p == nil && !known {
-		if e, err := s.disk.load(h); err == nil && e == nil {
-			return s.deleteOverlay(h, false)
-		}
-	}
-	return s.deleteOverlay(h, true) || known
+	return known, pending
 }
 
-// deleteOverlay wipes the overlay of h and, when the index may know the key,
-// waits until it has forgotten it.
-func (s *Store) deleteOverlay(h hash, indexed bool) bool {
+// wipe voids all that is stored of h; done is answered when the index knows.
+func (s *Store) wipe(h hash, done chan<- answer) error {
 	sh := s.shard(h)
 	sh.mu.Lock()
-	p := sh.keys[h]
-	if p == nil && !indexed {
-		sh.mu.Unlock()
-		return false
-	}
-	p = s.overlay(sh, h)
-	known := len(p.changes) > 0
-	p.wipe()
+	p := s.overlay(sh, h)
+	gone := p.wipe()
 	sh.gen++
 	s.mem.delete(h)
-	done := make(chan bool, 1) // the keeper answers once and never waits
 	err := s.disk.enqueue(op{h: h, done: done})
 	sh.mu.Unlock()
-	if err != nil {
-		return known
+	for _, c := range gone {
+		s.disk.release(c)
+		s.disk.dropOwn(c)
 	}
-	return <-done || known
+	return err
 }
 
 // drop removes one damaged object.
@@ -403,4 +428,5 @@ func reason(err error) error {
 var (
 	errOvertaken = errors.New("deleted while it was being written")
 	errClosed    = errors.New("store is closed")
+	errRefused   = errors.New("store is read-only")
 )

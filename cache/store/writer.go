@@ -34,9 +34,9 @@ var _ cache.Writer = (*writer)(nil)
 
 func newWriter(s *Store, m *cache.Meta) *writer {
 	h := s.hash(m.Key)
-	// The flight is taken before the id: a purge that comes between them has the
-	// lower id and spares the object, a Delete does not.
-	f := s.shard(h).takeOff(h)
+	// The flight comes before the id: a purge that comes between finds the
+	// flight, one that comes before has the lower id.
+	f := s.shard(h).takeOff(h, m.Key)
 	return &writer{s: s, h: h, f: f, id: s.ids.next(), hint: m.Length}
 }
 
