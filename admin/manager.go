@@ -39,9 +39,8 @@ func managerPages() []managerPage {
 }
 
 // Manager serves squid's manager pages, for the admin addresses and for the
-// proxy port: requests for /squid-internal-mgr/PAGE, and for
-// cache_object://HOST/PAGE as older tools ask. It refuses by itself those who
-// may not see a page, by the remote address and the Host of the request.
+// proxy port, where only the path counts. It refuses by itself those who may not
+// see a page, by the remote address and the Host of the request.
 func (s *Server) Manager() http.Handler {
 	pages := make(map[string]managerPage)
 	for _, p := range managerPages() {
@@ -74,9 +73,6 @@ func (s *Server) Manager() http.Handler {
 // pageName is the page that r asks for; without a name it is the menu.
 func pageName(r *http.Request) string {
 	name := strings.TrimPrefix(r.URL.Path, managerPrefix)
-	if r.URL.Scheme == "cache_object" {
-		name = strings.TrimPrefix(r.URL.Path, "/")
-	}
 	if name = strings.TrimSuffix(name, "/"); name == "" {
 		return "menu"
 	}

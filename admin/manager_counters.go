@@ -146,7 +146,9 @@ func (s *Server) writeAverages(b *bytes.Buffer, now time.Time, minutes int) {
 	median("client_http.nh_median_svc_time", metrics.NearHits)
 	median("client_http.hit_median_svc_time", metrics.CacheHits)
 	writeRates(b, w, serverFigures())
-	writeRates(b, w, icpFigures())
+	icp := icpFigures()
+	icp[6], icp[7] = icp[7], icp[6] // squid has query_timeouts and replies_queued the other way round here
+	writeRates(b, w, icp)
 	median("icp.query_median_svc_time", metrics.ICPQueries)
 	b.WriteString("icp.reply_median_svc_time = 0.000000 seconds\n")
 	median("dns.median_svc_time", metrics.DNSLookups)

@@ -92,7 +92,7 @@ func writeBlock(b *bytes.Buffer, now time.Time, k block) {
 	fmt.Fprintf(b, "\tremote: %s\n\tlocal: %s\n\tnrequests: %d\n", k.client, k.local, k.requests)
 	fmt.Fprintf(b, "uri %s\nlogType %s\n", oneLine(k.url), k.result)
 	fmt.Fprintf(b, "out.offset %d, out.size %d\nreq_sz %d\n", k.out, k.out, k.in)
-	fmt.Fprintf(b, "start %d.%06d (%f seconds ago)\n", k.since.Unix(), k.since.Nanosecond()/1000, now.Sub(k.since).Seconds())
+	fmt.Fprintf(b, "start %d.%06d (%f seconds ago)\n", k.since.Unix(), k.since.Nanosecond()/1000, max(now.Sub(k.since), 0).Seconds())
 	fmt.Fprintf(b, "username %s\ndelay_pool 0\n\n", cmp.Or(oneLine(k.user), "-"))
 }
 
