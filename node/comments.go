@@ -3,7 +3,7 @@
 package node
 
 var comments = map[string]string{
-	"name":                                        "Of this node in Via, Cache-Status, Proxy-Status and the access log. Empty takes the host name.",
+	"name":                                        "What the node is called in Via, Cache-Status, Proxy-Status and the access log. Empty takes the host name.",
 	"listen":                                      "Lists the addresses the proxy listens on, as ADDR:PORT; without an address it listens on all of them, IPv4 and IPv6. Who may use the proxy is said by acl.allow_from.",
 	"data":                                        "The directory of everything that is kept: the store, the node's identity and the socket of the command line. It is made when it is missing. Empty takes /var/lib/cachenode for root and ./cachenode-data for other users.",
 	"standalone":                                  "Opens no address but those of the proxy and of admin, now and when there is a cluster to join.",
@@ -140,7 +140,7 @@ var comments = map[string]string{
 	"dns.stale_after":                             "How long a look-up waits for a new answer before it makes do with a stale one.",
 	"dns.prefetch":                                "Refreshes the answers of names in use shortly before they expire.",
 	"dns.cache_entries":                           "How many names are cached at most.",
-	"dns.max_lookups":                             "How many names are asked for at the same time at most; further look-ups wait their turn within their timeout.",
+	"dns.max_lookups":                             "How many names are asked for at the same time at most; further look-ups wait their turn within their timeout. Each may hold several sockets while servers are slow.",
 	"dns.connect":                                 "Says how connections to the answers are made.",
 	"dns.connect.timeout":                         "How long one address may take to accept a connection.",
 	"dns.connect.total_timeout":                   "How long all addresses of a name may take together.",

@@ -65,6 +65,7 @@ type Node struct {
 	serving, stopping atomic.Bool
 	abort             chan struct{} // closed by Abort
 	aborted           sync.Once
+	proxyEnded        sync.Once
 
 	undo   []undo
 	closed sync.Once
@@ -211,7 +212,17 @@ func (n *Node) stop() {
 	if err != nil {
 		err = errors.Join(err, n.server.Close())
 	}
-	if err := errors.Join(err, n.proxy.Shutdown(ctx)); err != nil {
+	if err := errors.Join(err, n.endProxy(ctx)); err != nil {
 		n.log.Warn("cut what was still in flight", "error", err)
 	}
+}
+
+// endProxy lets tunnels and fetches end until ctx does. Only the first call
+// does anything.
+func (n *Node) endProxy(ctx context.Context) (err error) {
+	n.proxyEnded.Do(func() { err = n.proxy.Shutdown(ctx) })
+	if ctx.Err() != nil && !n.stopping.Load() {
+		return nil // nothing ran that could have been cut
+	}
+	return err
 }

@@ -102,7 +102,8 @@ func (n *Node) openProxy(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.onStop("proxy", func() error { return n.proxy.Shutdown(canceled()) })
+	n.onStop("proxy", func() error { return n.endProxy(canceled()) }) // when there was no Run
+	n.metrics.Attach(n.sources())
 	n.server = n.newServer()
 	return nil
 }

@@ -55,7 +55,7 @@ func (r *records) write(e *accesslog.Entry) {
 func (r *records) run(ctx context.Context) error {
 	defer close(r.done)
 	var g errgroup.Group
-	g.Go(func() error { return r.now.Run(ctx) })
+	g.Go(func() error { return r.current().Run(ctx) })
 	for {
 		select {
 		case w := <-r.next:

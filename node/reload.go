@@ -108,11 +108,19 @@ func changes(a, b Options) []string {
 		if f.Section || strings.Contains(f.Path, "[]") {
 			continue
 		}
-		if !reflect.DeepEqual(f.Value.Interface(), after[i].Value.Interface()) {
+		if !same(f.Value, after[i].Value) {
 			keys = append(keys, f.Path)
 		}
 	}
 	return keys
+}
+
+// same takes a list that is not given for an empty one.
+func same(a, b reflect.Value) bool {
+	if k := a.Kind(); (k == reflect.Slice || k == reflect.Map) && a.Len() == 0 && b.Len() == 0 {
+		return true
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
 func isReloadable(key string) bool {

@@ -138,7 +138,7 @@ func TestStaleWhileServersAreDown(t *testing.T) {
 	s := newNameServer(t, "a.test. 30 A 192.0.2.1")
 	r, c := newResolver(t, func(o *Options) {
 		o.Stale = units.Duration(time.Hour)
-		o.Timeout = units.Duration(200 * time.Millisecond)
+		o.Timeout = units.Duration(time.Second)
 	}, s)
 	lookup(t, r, "a.test")
 	s.dies()
@@ -232,19 +232,64 @@ func TestSecondServerHelps(t *testing.T) {
 		"garbage": func(w dns.ResponseWriter, _ *dns.Msg) { _, _ = w.Write([]byte("no DNS at all")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, second := newNameServer(t), newNameServer(t, "a.test. 60 A 192.0.2.1", "b.test. 60 A 192.0.2.2")
+			first, second := newNameServer(t), newNameServer(t, "a.test. 60 A 192.0.2.1")
 			first.does(broken)
-			r, _ := newResolver(t, nil, first, second)
+			r, c := newResolver(t, func(o *Options) { o.RetryAfter = units.Duration(50 * time.Millisecond) }, first, second)
 			if got := lookup(t, r, "a.test"); got[0] != "192.0.2.1" {
 				t.Errorf("%v", got)
 			}
-			before := first.queries.Load()
-			lookup(t, r, "b.test")
-			if first.queries.Load() != before {
-				t.Error("the server that failed was asked first again")
+			if order := r.health.order(r.conf(), c.now()); order[0].String() != second.addr || len(order) != 2 {
+				t.Errorf("the server that failed comes first again: %v", order)
+			}
+			c.pass(avoidServer)
+			if order := r.health.order(r.conf(), c.now()); order[0].String() != first.addr {
+				t.Errorf("the server that failed never comes first again: %v", order)
 			}
 		})
 	}
+}
+
+func TestServersInTurn(t *testing.T) {
+	r, c := newResolver(t, func(o *Options) {
+		writeFile(t, o.ResolvConf, "nameserver 192.0.2.1\nnameserver 192.0.2.2\noptions rotate\n", time.Unix(1000, 0))
+	})
+	first := make(map[string]int)
+	for range 10 {
+		first[r.health.order(r.conf(), c.now())[0].Addr().String()]++
+	}
+	if first["192.0.2.1"] != 5 || first["192.0.2.2"] != 5 {
+		t.Errorf("asked first: %v", first)
+	}
+}
+
+func TestNoSuchNameNeedsOneFamily(t *testing.T) {
+	s := newNameServer(t)
+	s.does(func(w dns.ResponseWriter, q *dns.Msg) {
+		reply := new(dns.Msg)
+		reply.SetRcode(q, dns.RcodeServerFailure)
+		if q.Question[0].Qtype == dns.TypeA {
+			reply = zoneReply(nil, q)
+		}
+		_ = w.WriteMsg(reply)
+	})
+	r, _ := newResolver(t, nil, s)
+	_, err := r.Lookup(t.Context(), "a.test")
+	if e, ok := errors.AsType[*Error](err); !ok || e.Reason != "no such name" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Datagrams get lost.
+func TestQuestionIsRepeated(t *testing.T) {
+	zone := parseZone(t, []string{"a.test. 60 A 192.0.2.1"})
+	s := newNameServer(t)
+	s.does(func(w dns.ResponseWriter, q *dns.Msg) {
+		if s.timesAsked("a.test") > 2 {
+			_ = w.WriteMsg(zoneReply(zone, q))
+		}
+	})
+	r, _ := newResolver(t, func(o *Options) { o.RetryAfter = units.Duration(20 * time.Millisecond) }, s)
+	lookup(t, r, "a.test")
 }
 
 func TestServerThatRefusesConnections(t *testing.T) {
@@ -390,7 +435,7 @@ func TestEqualLookupsShareOneQuery(t *testing.T) {
 		<-release
 		_ = w.WriteMsg(zoneReply(zone, q))
 	})
-	r, _ := newResolver(t, func(o *Options) { o.RetryAfter = units.Duration(2 * time.Second) }, s)
+	r, _ := newResolver(t, nil, s)
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {

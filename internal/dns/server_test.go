@@ -165,15 +165,14 @@ func (c *clock) pass(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// newResolver returns a resolver that asks the servers, with a clock of its own
-// and short real waits.
+// newResolver returns a resolver that asks the servers, with a clock of its own.
 func newResolver(t *testing.T, change func(*Options), servers ...*nameServer) (*Resolver, *clock) {
 	t.Helper()
 	o := DefaultOptions()
 	o.Hosts = ""
 	o.ResolvConf = filepath.Join(t.TempDir(), "resolv.conf")
-	o.Timeout = units.Duration(2 * time.Second)
-	o.RetryAfter = units.Duration(100 * time.Millisecond)
+	o.Timeout = units.Duration(time.Minute) // no repetition on a busy machine
+	o.RetryAfter = units.Duration(time.Minute)
 	o.StaleAfter = units.Duration(50 * time.Millisecond)
 	for _, s := range servers {
 		o.Servers = append(o.Servers, s.addr)

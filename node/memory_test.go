@@ -1,0 +1,64 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cachenode/cachenode/internal/units"
+)
+
+func TestSoftLimit(t *testing.T) {
+	const mib = int64(units.MiB)
+	for _, tt := range []struct {
+		name                  string
+		budget, live, ceiling int64
+		want                  int64
+	}{
+		{"budget", 352 * mib, 100 * mib, 0, 352 * mib},
+		{"many connections", 352 * mib, 400 * mib, 0, 500 * mib},
+		{"control group", 352 * mib, 400 * mib, 450 * mib, 450 * mib},
+		{"small control group", 352 * mib, 0, 200 * mib, 200 * mib},
+	} {
+		if got := softLimit(tt.budget, tt.live, tt.ceiling); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestCgroupLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		self  string
+		files map[string]string
+		want  int64
+	}{
+		{"version 2", "0::/a/b\n", map[string]string{"a/b/memory.max": "1000\n"}, 1000},
+		{"version 2, the parent is tighter", "0::/a/b\n", map[string]string{"a/b/memory.max": "1000\n", "a/memory.max": "500\n"}, 500},
+		{"version 2, none", "0::/a\n", map[string]string{"a/memory.max": "max\n"}, 0},
+		{"version 2 in a container", "0::/\n", map[string]string{"memory.max": "2000\n"}, 2000},
+		{"version 1", "5:memory:/x\n4:cpu:/y\n", map[string]string{"memory/x/memory.limit_in_bytes": "3000\n"}, 3000},
+		{"version 1, none", "5:memory:/x\n", map[string]string{"memory/x/memory.limit_in_bytes": "9223372036854771712\n"}, 0},
+		{"nonsense", "what\n", map[string]string{"memory.max": "x"}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			for name, text := range tt.files {
+				path := filepath.Join(root, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			self := filepath.Join(root, "self")
+			if err := os.WriteFile(self, []byte(tt.self), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := cgroupLimit(self, root); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
