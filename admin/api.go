@@ -136,8 +136,7 @@ const longCall = 15 * time.Minute
 
 // failure turns an error of the node into an answer.
 func failure(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -64,7 +64,7 @@ func (r *running) page(t *testing.T, name string) string {
 func TestEveryPageIsThere(t *testing.T) {
 	r := busy(t)
 	menu := r.page(t, "menu")
-	for _, name := range strings.Fields("menu info counters service_times 5min 60min client_list server_list storedir mem filedescriptors active_requests config") {
+	for name := range strings.FieldsSeq("menu info counters service_times 5min 60min client_list server_list storedir mem filedescriptors active_requests config") {
 		if body := r.page(t, name); len(body) < 40 {
 			t.Errorf("%s: %q", name, body)
 		}
