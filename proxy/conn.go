@@ -34,6 +34,15 @@ func (l countingListener) Accept() (net.Conn, error) {
 type countedConn struct {
 	net.Conn
 	in, out atomic.Int64
+	told    int64 // of in, by the requests so far; theirs in turn
+}
+
+// sinceLast is what came in since it was last called.
+func (c *countedConn) sinceLast() int64 {
+	in := c.in.Load()
+	n := in - c.told
+	c.told = in
+	return n
 }
 
 func (c *countedConn) Read(b []byte) (int, error) {

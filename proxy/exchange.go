@@ -27,7 +27,6 @@ type exchange struct {
 	req   *cache.Request
 
 	conn     *countedConn
-	in0      int64
 	out0     int64
 	start    time.Time
 	headSent bool
@@ -43,7 +42,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		conn: connOf(r.Context()), start: p.d.Clock(),
 	}
 	if x.conn != nil {
-		x.in0, x.out0 = x.conn.in.Load(), x.conn.out.Load()
+		x.out0 = x.conn.out.Load()
 	}
 	x.status.Node = p.d.Node
 	x.log = accesslog.Entry{
@@ -64,7 +63,7 @@ func (x *exchange) end() {
 	e.Duration = max(0, e.Time.Sub(x.start))
 	if x.conn != nil && !x.tunneled {
 		e.BytesOut = x.conn.out.Load() - x.out0
-		e.BytesIn = x.conn.in.Load() - x.in0
+		e.BytesIn = x.conn.sinceLast()
 	}
 	if x.headSent {
 		e.CacheStatus = x.status.String()
@@ -86,6 +85,13 @@ func (x *exchange) flush() {
 		x.log.Result.Aborted = true
 	}
 	x.rc.SetWriteDeadline(time.Time{}) // fails only with the connection
+}
+
+// push sends what there is: the origin is taking its time, as an event stream does.
+func (x *exchange) push() {
+	if x.headSent && x.writeDeadline() == nil {
+		x.rc.Flush() // a client that is gone fails the next write too
+	}
 }
 
 // writeDeadline gives the client time to take the next piece.

@@ -262,6 +262,7 @@ func (x *exchange) fromFlight(fl *flight) {
 		return
 	}
 	defer src.detach()
+	src.idle = x.push
 	x.deliver(m, src, answer, -1)
 	x.finishTrailers(fl)
 }
@@ -274,6 +275,7 @@ func (x *exchange) relay(fl *flight) {
 		return
 	}
 	defer src.detach()
+	src.idle = x.push
 	h := x.w.Header()
 	for k, v := range fl.header {
 		h[k] = v

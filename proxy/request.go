@@ -172,7 +172,11 @@ func (x *exchange) permit(t target) *refusal {
 		x.w.Header()["Proxy-Authenticate"] = []string{`Basic realm="` + x.rules.access.Realm() + `", charset="UTF-8"`}
 		return refuse(http.StatusProxyAuthRequired, errCacheDenied, "this proxy wants a user name and a password").denied("auth")
 	case !v.Allow:
-		return refuse(http.StatusForbidden, errDenied, "access control refuses this request: "+v.Rule).denied(v.Reason)
+		f := refuse(http.StatusForbidden, errDenied, "access control refuses this request: "+v.Rule).denied(v.Reason)
+		if _, literal, _ := acl.HostLiteral(t.host); literal && v.Reason == "destination" {
+			f.kind = "destination_ip_prohibited"
+		}
+		return f
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,8 +18,9 @@ import (
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/cache"
-	"github.com/cachenode/cachenode/cache/store/storetest"
+	"github.com/cachenode/cachenode/cache/store"
 	"github.com/cachenode/cachenode/internal/dns"
+	"github.com/cachenode/cachenode/internal/units"
 )
 
 // rig is a proxy between a client and an origin, on loopback.
@@ -46,7 +46,8 @@ type rigConfig struct {
 	proxy  Options
 	policy cache.Options
 	access acl.Options
-	store  cache.Store
+	disk   units.Size                    // 0: no disk tier
+	store  func(cache.Store) cache.Store // wraps the store
 }
 
 func newRig(t *testing.T, opts ...rigOption) *rig {
@@ -55,13 +56,21 @@ func newRig(t *testing.T, opts ...rigOption) *rig {
 		t: t, now: time.Now().Truncate(time.Second),
 		pages: map[string]http.HandlerFunc{}, seen: map[string][]*http.Request{},
 	}
-	c := rigConfig{proxy: DefaultOptions(), policy: cache.DefaultOptions(), access: acl.DefaultOptions(), store: storetest.NewMemory()}
-	c.access.AllowTo = append(c.access.AllowTo, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
-	c.access.SafePorts = nil
+	c := rigConfig{proxy: DefaultOptions(), policy: cache.DefaultOptions(), access: acl.DefaultOptions()}
+	c.access.AllowTo = []string{"127.0.0.0/8", "::1/128"}
 	for _, o := range opts {
 		o(&c)
 	}
-	r.store = c.store
+	so := store.DefaultOptions()
+	so.Dir = t.TempDir()
+	so.Memory, so.Disk = 64*units.MiB, c.disk
+	kept, err := store.New(so, slog.New(slog.DiscardHandler))
+	r.must(err)
+	t.Cleanup(func() { r.must(kept.Close()) })
+	r.store = kept
+	if c.store != nil {
+		r.store = c.store(kept)
+	}
 	r.origin = httptest.NewServer(http.HandlerFunc(r.serveOrigin))
 	t.Cleanup(r.origin.Close)
 

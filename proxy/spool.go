@@ -36,9 +36,11 @@ type source interface {
 
 // spoolReader is one reader's place in a spool.
 type spoolReader struct {
-	s   *spool
-	ctx context.Context // of the request it reads for: ends its waiting
-	off int64           // guarded by s.mu: everything before it may be forgotten
+	s     *spool
+	ctx   context.Context // of the request it reads for: ends its waiting
+	off   int64           // guarded by s.mu: everything before it may be forgotten
+	idle  func()          // called before it waits with something read since it last did
+	moved bool            // something was read since then
 }
 
 // write appends p. Readers see it at once, or with hold only after show or
@@ -124,7 +126,7 @@ func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
 	if off < s.end-int64(s.size) && off >= s.kept || off < s.kept && s.kept < s.end-int64(s.size) {
 		return nil
 	}
-	r := &spoolReader{s, ctx, off}
+	r := &spoolReader{s: s, ctx: ctx, off: off, moved: true}
 	s.readers = append(s.readers, r)
 	return r
 }
@@ -157,11 +159,13 @@ func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
 	}
 	for {
 		if n := min(s.shown, s.kept) - off; n > 0 {
+			r.moved = true
 			s.mu.Unlock()
 			return s.w.ReadAt(p[:min(int64(len(p)), n)], off)
 		}
 		if off < s.shown {
 			n := s.fromRing(p, off)
+			r.moved = true
 			s.mu.Unlock()
 			if n == 0 {
 				return 0, io.ErrUnexpectedEOF
@@ -175,6 +179,13 @@ func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
 				err = io.EOF
 			}
 			return 0, err
+		}
+		if r.moved && r.idle != nil {
+			r.moved = false
+			s.mu.Unlock()
+			r.idle()
+			s.mu.Lock()
+			continue
 		}
 		if err := s.wait(r.ctx); err != nil {
 			s.mu.Unlock()

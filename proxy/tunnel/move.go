@@ -36,7 +36,7 @@ func (d *direction) moveAll() error {
 				return werr
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

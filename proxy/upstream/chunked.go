@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -27,7 +28,7 @@ type chunkedReader struct {
 func (r *chunkedReader) Read(p []byte) (n int, err error) {
 	for r.err == nil && n < len(p) {
 		if r.left == 0 {
-			if n > 0 && len(r.in.buffered()) == 0 {
+			if n > 0 && !r.chunkWaits() {
 				break // hand on what there is before waiting for more
 			}
 			r.err = r.next()
@@ -48,6 +49,17 @@ func (r *chunkedReader) Read(p []byte) (n int, err error) {
 		return n, nil
 	}
 	return 0, r.err
+}
+
+// chunkWaits reports whether the head of another chunk with data has arrived
+// whole, so that next will not wait for the origin.
+func (r *chunkedReader) chunkWaits() bool {
+	b := r.in.buffered()
+	if r.within {
+		i := bytes.IndexByte(b, '\n')
+		b = b[i+1:]
+	}
+	return len(b) > 0 && b[0] != '0' && bytes.IndexByte(b, '\n') > 0
 }
 
 // next goes to the next chunk's data, or to the end.

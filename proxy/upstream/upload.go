@@ -221,7 +221,7 @@ func (u *upload) sendLength() error {
 				return err
 			}
 		}
-		if err == io.EOF && left > 0 {
+		if err == io.EOF && left > 0 { //nolint:errorlint // a wrapped EOF is not the end
 			u.blame(io.ErrUnexpectedEOF)
 			return io.ErrUnexpectedEOF
 		}
@@ -248,7 +248,7 @@ func (u *upload) sendChunked() error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a wrapped EOF is not the end
 			return u.sendTrailers()
 		}
 		if err != nil {
