@@ -15,6 +15,11 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
+// queueShare bounds the requests that wait for a processor to hash their
+// password, for each processor. Beyond it they are put off, so that a flood of
+// guesses from many addresses ends there and not in the memory.
+const queueShare = 64
+
 // maxCredentials bounds a Proxy-Authorization value that is looked at, in bytes.
 const maxCredentials = 1024
 
@@ -25,6 +30,7 @@ type authenticator struct {
 	ttl     time.Duration
 	key     [sha256.Size]byte
 	flight  singleflight.Group
+	queue   chan struct{} // one slot for each request that hashes or waits to
 	hashing chan struct{} // one slot a processor: hashing is all computing
 
 	mu       sync.Mutex // guards verified and failures
@@ -46,6 +52,7 @@ func newAuthenticator(o Auth, users *userFile) *authenticator {
 		realm:    o.Realm,
 		users:    users,
 		ttl:      o.CacheTTL.D(),
+		queue:    make(chan struct{}, queueShare*runtime.GOMAXPROCS(0)),
 		hashing:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		verified: newRecent[digest, verifiedUser](o.CacheEntries),
 		failures: newBackoff(o.FreeFailures, o.MaxBackoff.D()),
@@ -66,6 +73,12 @@ func (a *authenticator) check(client netip.Addr, value string, now time.Time) (u
 	user, password, ok := parseBasic(value)
 	if !ok {
 		return "", false, 0
+	}
+	select {
+	case a.queue <- struct{}{}:
+		defer func() { <-a.queue }()
+	default:
+		return "", false, firstWait
 	}
 	if !a.verify(user, password, id) {
 		a.mu.Lock()

@@ -199,6 +199,26 @@ func TestEqualCredentialsAreHashedOnce(t *testing.T) {
 	})
 }
 
+func TestFloodOfPasswordsIsPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hash := &counting{password: password, pause: make(chan struct{})}
+		a := counted(DefaultOptions().Auth, hash)
+		var all sync.WaitGroup
+		for i := range cap(a.queue) {
+			all.Go(func() { a.check(insider, basic("alice", fmt.Sprint(i)), noon) })
+		}
+		synctest.Wait()
+		if _, ok, retry := a.check(insider, basic("alice", password), noon); ok || retry <= 0 {
+			t.Errorf("not put off: %v, %v", ok, retry)
+		}
+		close(hash.pause)
+		all.Wait()
+		if _, ok, _ := a.check(netip.MustParseAddr("10.9.9.9"), basic("alice", password), noon); !ok {
+			t.Error("not let in after the flood")
+		}
+	})
+}
+
 func TestUnknownUserCostsAHash(t *testing.T) {
 	hash := &counting{password: password}
 	a := counted(DefaultOptions().Auth, hash)

@@ -184,8 +184,8 @@ func (f *recentFailures) add(addr netip.AddrPort, now, until time.Time) {
 	f.until[addr] = until
 }
 
-// shrink drops what has expired, and if that is not enough, whatever comes
-// first.
+// shrink drops what has expired, and then whatever comes first until a quarter is
+// free, so that it is not called again for every address.
 func (f *recentFailures) shrink(now time.Time) {
 	for a, t := range f.until {
 		if !now.Before(t) {
@@ -193,7 +193,7 @@ func (f *recentFailures) shrink(now time.Time) {
 		}
 	}
 	for a := range f.until {
-		if len(f.until) < maxFailures {
+		if len(f.until) <= maxFailures-maxFailures/4 {
 			return
 		}
 		delete(f.until, a)
