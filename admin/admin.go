@@ -111,9 +111,11 @@ func New(o Options, d Deps) (*Server, error) {
 		return nil, err
 	}
 	if o.Listen != "" {
-		if s.tcp, err = net.Listen("tcp", o.Listen); err != nil {
+		tcp, err := net.Listen("tcp", o.Listen)
+		if err != nil {
 			return nil, errors.Join(listenError(o.Listen, err), s.unix.Close())
 		}
+		s.tcp = limit(tcp, maxConns)
 	}
 	return s, nil
 }

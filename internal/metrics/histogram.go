@@ -83,10 +83,12 @@ func newHistogram() *histogram {
 	return &histogram{counts: make([]atomic.Uint64, len(cells.bounds))}
 }
 
-func (h *histogram) observe(d time.Duration) {
-	d = max(d, 0)
-	h.counts[cells.cell(d)].Add(1)
-	h.sum.Add(int64(d))
+func (h *histogram) observe(d time.Duration) { h.observeIn(cells.cell(d), d) }
+
+// observeIn is observe for a duration whose cell is known.
+func (h *histogram) observeIn(cell int, d time.Duration) {
+	h.counts[cell].Add(1)
+	h.sum.Add(int64(max(d, 0)))
 }
 
 // tally is what a histogram had counted at some moment. Its counts wrap: only

@@ -134,13 +134,13 @@ func (m *Metrics) Observe(s *Sample) {
 		one = m.addSeries(key)
 	}
 	one.requests.Inc()
-	one.result.latency.observe(s.Duration)
-	c := one.result.class
-	m.totals.countSample(s, c)
-	m.times[AllRequests].observe(s.Duration)
+	cell, c := cells.cell(s.Duration), one.result.class
+	one.result.latency.observeIn(cell, s.Duration)
+	m.times[AllRequests].observeIn(cell, s.Duration)
 	if c.times != AllRequests {
-		m.times[c.times].observe(s.Duration)
+		m.times[c.times].observeIn(cell, s.Duration)
 	}
+	m.totals.countSample(s, c)
 	if s.Denied != "" {
 		m.countDenied(s.Denied)
 	}

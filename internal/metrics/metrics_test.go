@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +68,41 @@ func TestPrometheusNames(t *testing.T) {
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// TestDocumentedNamesExist keeps docs/monitoring.md true.
+func TestDocumentedNamesExist(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Build{}, start)
+	m.Attach(Sources{LogDropped: func() uint64 { return 0 }})
+	s := hit()
+	s.Denied = "rule"
+	m.Observe(s)
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, documented := make(map[string]bool), make(map[string]bool)
+	for _, f := range families {
+		have[f.GetName()] = true
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`cachenode_.*?) \\|").FindAllStringSubmatch(string(doc), -1) {
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			full := strings.Replace(name[1], "…", "cachenode_cache", 1)
+			documented[full] = true
+			if !have[full] {
+				t.Errorf("%s is documented, and not there", full)
+			}
+		}
+	}
+	for name := range have {
+		if strings.HasPrefix(name, "cachenode_") && !documented[name] {
+			t.Errorf("%s is not documented", name)
 		}
 	}
 }
