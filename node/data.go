@@ -69,7 +69,7 @@ func dataFault(dir string, err error) error {
 	hint := "choose another directory with --data DIR"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		hint = fmt.Sprintf("let %s own it ('chown -R %[1]s %s'), or choose another directory with --data DIR", userName(), dir)
+		hint = fmt.Sprintf("as root, give it to %s ('install -d -o %[1]s %s'), or choose another directory with --data DIR", userName(), dir)
 	case errors.Is(err, unix.EROFS):
 		hint = "the file system is mounted read-only: choose another directory with --data DIR"
 	case errors.Is(err, unix.ENOSPC):

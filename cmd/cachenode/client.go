@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -60,6 +61,9 @@ func usualData() string {
 // answered takes what a node said against a call into the form of our errors.
 func answered(err error) error {
 	if e, ok := errors.AsType[*admin.Error](err); ok {
+		if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden {
+			return &coded{err: e, code: exitFailure, hint: "put the content of " + admin.TokenName + " in the node's data directory into CACHENODE_TOKEN, or use --data DIR on its machine"}
+		}
 		return &coded{err: e, code: exitFailure, hint: e.Hint}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

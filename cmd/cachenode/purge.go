@@ -29,7 +29,7 @@ or everything. It exits with 2 when nothing matched.`,
 				p.URL = args[0]
 			}
 			if err := p.Validate(); err != nil {
-				return usage(cmd, errors.New("purge wants exactly one of: a URL, --host, --prefix, --all"))
+				return usage(cmd, fmt.Errorf("purge: %w", err))
 			}
 			c, err := t.client(cmd.Context())
 			if err != nil {

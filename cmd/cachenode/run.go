@@ -121,9 +121,9 @@ func (c *controls) end() {
 		return
 	}
 	c.asked = true
-	if !underServiceManager() {
+	if n := c.node.InFlight(); n > 0 {
 		fmt.Fprintf(c.out, "stopping: %s in flight may end within %v; press Ctrl-C again to stop now\n",
-			count(c.node.InFlight(), "request"), c.node.Options().StopTimeout)
+			count(n, "request"), c.node.Options().StopTimeout)
 	}
 	c.stop()
 }

@@ -96,14 +96,14 @@ func paragraphs(text string) string {
 	return strings.TrimSpace(string(p.Text(parser.Parse(text))))
 }
 
-// rename takes the Go name off the beginning of a comment where the sentence
-// stays one without it, and writes the key there where it does not.
+// rename takes the Go name, and a verb that says nothing, off the beginning of a
+// comment: the reader has the key before his eyes.
 func rename(text string, f strictyaml.Field) string {
 	rest, ok := strings.CutPrefix(text, f.Name+" ")
 	if !ok {
 		return text
 	}
-	for _, verb := range []string{"is ", "are "} {
+	for _, verb := range []string{"is ", "are ", "lists "} {
 		if after, ok := strings.CutPrefix(rest, verb); ok {
 			return upper(after)
 		}
