@@ -80,13 +80,16 @@ func (a *authenticator) check(client netip.Addr, value string, now time.Time) (u
 	default:
 		return "", false, firstWait
 	}
-	if !a.verify(user, password, id) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return "", false, a.failures.fail(client, now)
-	}
+	// However many requests bring the same credentials at the same moment, the
+	// hash is paid once.
+	right, _, _ := a.flight.Do(string(id[:]), func() (any, error) {
+		return a.attempt(client, user, password, now), nil
+	})
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !right.(bool) {
+		return "", false, a.failures.wait(client, now)
+	}
 	if a.ttl > 0 {
 		a.verified.put(id, verifiedUser{user, now.Add(a.ttl)})
 	}
@@ -108,15 +111,25 @@ func (a *authenticator) known(client netip.Addr, id digest, now time.Time) (user
 	return v.name, true, 0
 }
 
-// verify pays for the hash, once for the same credentials however many
-// requests bring them at the same moment.
-func (a *authenticator) verify(user, password string, id digest) bool {
-	right, _, _ := a.flight.Do(string(id[:]), func() (any, error) {
-		a.hashing <- struct{}{}
-		defer func() { <-a.hashing }()
-		return a.users.verify(user, password, a.pick(user)), nil
-	})
-	return right.(bool)
+// attempt compares a password. It counts as a failure until it turns out right,
+// so that guesses sent side by side are not free.
+func (a *authenticator) attempt(client netip.Addr, user, password string, now time.Time) bool {
+	a.mu.Lock()
+	if a.failures.wait(client, now) > 0 {
+		a.mu.Unlock()
+		return false
+	}
+	until := a.failures.charge(client, now)
+	a.mu.Unlock()
+	a.hashing <- struct{}{}
+	right := a.users.verify(user, password, a.pick(user))
+	<-a.hashing
+	if right {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.failures.refund(client, until)
+	}
+	return right
 }
 
 // pick is a number that is always the same for a user name and cannot be

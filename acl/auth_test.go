@@ -205,7 +205,8 @@ func TestFloodOfPasswordsIsPutOff(t *testing.T) {
 		a := counted(DefaultOptions().Auth, hash)
 		var all sync.WaitGroup
 		for i := range cap(a.queue) {
-			all.Go(func() { a.check(insider, basic("alice", fmt.Sprint(i)), noon) })
+			client := netip.AddrFrom4([4]byte{10, 7, byte(i >> 8), byte(i)})
+			all.Go(func() { a.check(client, basic("alice", fmt.Sprint(i)), noon) })
 		}
 		synctest.Wait()
 		if _, ok, retry := a.check(insider, basic("alice", password), noon); ok || retry <= 0 {
@@ -215,6 +216,23 @@ func TestFloodOfPasswordsIsPutOff(t *testing.T) {
 		all.Wait()
 		if _, ok, _ := a.check(netip.MustParseAddr("10.9.9.9"), basic("alice", password), noon); !ok {
 			t.Error("not let in after the flood")
+		}
+	})
+}
+
+func TestGuessesSideBySideAreNotFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hash := &counting{password: password, pause: make(chan struct{})}
+		a := counted(DefaultOptions().Auth, hash)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() { a.check(insider, basic("alice", fmt.Sprint(i)), noon) })
+		}
+		synctest.Wait()
+		close(hash.pause)
+		all.Wait()
+		if hash.n != 6 {
+			t.Errorf("%d guesses were looked at, want 5 and the one that makes the client wait", hash.n)
 		}
 	})
 }
@@ -274,7 +292,8 @@ func TestWaitIsBounded(t *testing.T) {
 	b := newBackoff(0, 30*time.Second)
 	now := noon
 	for range 100 {
-		if wait := b.fail(insider, now); wait > 30*time.Second || wait <= 0 {
+		b.charge(insider, now)
+		if wait := b.wait(insider, now); wait > 30*time.Second || wait <= 0 {
 			t.Fatalf("wait %v", wait)
 		}
 		now = now.Add(30 * time.Second)
@@ -282,20 +301,23 @@ func TestWaitIsBounded(t *testing.T) {
 	if wait := b.wait(insider, noon.Add(-24*time.Hour)); wait > 30*time.Second {
 		t.Errorf("wait %v after the clock was set back", wait)
 	}
-	if wait := newBackoff(0, 0).fail(insider, now); wait != 0 {
+	off := newBackoff(0, 0)
+	off.charge(insider, now)
+	off.refund(insider, time.Time{})
+	if wait := off.wait(insider, now); wait != 0 {
 		t.Errorf("switched off: wait %v", wait)
 	}
 }
 
 func TestIPv6ClientIsItsNetwork(t *testing.T) {
 	b := newBackoff(0, time.Minute)
-	b.fail(netip.MustParseAddr("2001:db8::1"), noon)
+	b.charge(netip.MustParseAddr("2001:db8::1"), noon)
 	for addr, want := range map[string]bool{"2001:db8::2": true, "2001:db8:0:0:ffff::": true, "2001:db8:0:1::1": false} {
 		if got := b.wait(netip.MustParseAddr(addr), noon) > 0; got != want {
 			t.Errorf("%s: %v", addr, got)
 		}
 	}
-	b.fail(netip.MustParseAddr("::ffff:10.0.0.1"), noon)
+	b.charge(netip.MustParseAddr("::ffff:10.0.0.1"), noon)
 	if b.wait(netip.MustParseAddr("10.0.0.1"), noon) == 0 {
 		t.Error("an IPv4-mapped client is another than the same in IPv4")
 	}

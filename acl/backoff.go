@@ -39,10 +39,10 @@ func (b *backoff) wait(client netip.Addr, now time.Time) time.Duration {
 	return min(max(0, f.until.Sub(now)), b.longest)
 }
 
-// fail counts a failure and returns how long the client must wait for it.
-func (b *backoff) fail(client netip.Addr, now time.Time) time.Duration {
+// charge counts a failure and returns until when the client has to wait for it.
+func (b *backoff) charge(client netip.Addr, now time.Time) (until time.Time) {
 	if b.longest == 0 {
-		return 0
+		return until
 	}
 	who := subscriber(client)
 	f, _ := b.clients.get(who)
@@ -55,7 +55,21 @@ func (b *backoff) fail(client netip.Addr, now time.Time) time.Duration {
 		f.until = now.Add(b.delay(f.count - b.free))
 	}
 	b.clients.put(who, f)
-	return max(0, f.until.Sub(now))
+	return f.until
+}
+
+// refund takes back a charge, and its wait unless there was another since.
+func (b *backoff) refund(client netip.Addr, until time.Time) {
+	who := subscriber(client)
+	f, ok := b.clients.get(who)
+	if !ok {
+		return
+	}
+	f.count = max(0, f.count-1)
+	if f.until.Equal(until) {
+		f.until = time.Time{}
+	}
+	b.clients.put(who, f)
 }
 
 // delay doubles from firstWait with every failure n counted from 1.
