@@ -32,6 +32,7 @@ type Entry struct {
 	RequestID   string
 	CacheStatus string // our member of Cache-Status
 	ProxyError  string // the error type of Proxy-Status, empty if none
+	Denied      string // why the rules refused it (acl.Verdict.Reason), empty if they did not; for the metrics, in no format
 	Denied      string // bounded label of the rule kind that refused it, empty if none did
 }
 

@@ -143,7 +143,7 @@ func TestEverythingIsServed(t *testing.T) {
 	r.get(t, "/").want(t, 200, "/metrics", "/squid-internal-mgr/counters", "n1")
 	r.get(t, "/metrics").want(t, 200, `cachenode_requests_total{code_class="2xx",method="GET",result="TCP_HIT"} 1`)
 	r.get(t, "/livez").want(t, 200, "ok")
-	r.get(t, "/api/v1/status", withToken).want(t, 200, `"name": "n1"`, `"requests": 1`, `"hit_ratio": 1`)
+	r.get(t, "/api/v1/status", withToken).want(t, 200, `"name": "n1"`, `"requests": 1`, `"hit_ratio": 1`, `"warnings": []`)
 	r.get(t, "/api/v1/config", withToken).want(t, 200, "listen: 127.0.0.1:3128", "REDACTED")
 	r.get(t, "/api/v1/config?format=json", withToken).want(t, 200, `"listen"`)
 	r.get(t, "/api/v1/connections", withToken).want(t, 200, "[]")

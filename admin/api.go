@@ -89,14 +89,12 @@ func (s *Server) requests(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, listed(s.deps.Requests))
 }
 
-// listed calls f; an empty list is [] in JSON, not null.
+// listed calls f, which may be nil.
 func listed[T any](f func() []T) []T {
-	if f != nil {
-		if list := f(); list != nil {
-			return list
-		}
+	if f == nil {
+		return []T{}
 	}
-	return []T{}
+	return list(f())
 }
 
 func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
@@ -128,6 +126,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		writeError(w, e)
 		return
 	}
+	res.Applied, res.Restart = list(res.Applied), list(res.Restart)
 	writeJSON(w, http.StatusOK, res)
 }
 
@@ -183,7 +182,7 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, no refusal) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusForbidden)
-	fmt.Fprintf(w, "403 forbidden: %s.\n%s.\n", no.why, no.hint)
+	fmt.Fprintf(w, "403 forbidden: %s.\nWhat to do: %s.\n", no.why, no.hint)
 }
 
 // quote makes foreign text safe to show.

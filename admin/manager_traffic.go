@@ -33,11 +33,11 @@ func (s *Server) writeClients(b *bytes.Buffer, _ time.Time) {
 
 // writeServers shows parents and peers.
 func (s *Server) writeServers(b *bytes.Buffer, _ time.Time) {
-	list := listed(s.deps.Neighbors)
-	if len(list) == 0 {
+	all := listed(s.deps.Neighbors)
+	if len(all) == 0 {
 		b.WriteString("There are no neighbors installed.\n")
 	}
-	for _, n := range list {
+	for _, n := range all {
 		state := "Down"
 		if n.Up {
 			state = "Up"

@@ -113,6 +113,7 @@ func (s *Server) fullStatus(now time.Time) Status {
 	st := s.deps.Node.Status()
 	m := s.deps.Metrics
 	p := m.Proxy()
+	st.Listen, st.Warnings = list(st.Listen), list(st.Warnings)
 	st.UptimeSeconds = now.Sub(m.Start()).Seconds()
 	st.Connections, st.Active, st.Tunnels = p.Connections, p.Requests, p.Tunnels
 	st.Clients = m.ClientCount()
@@ -125,6 +126,14 @@ func (s *Server) fullStatus(now time.Time) Status {
 	st.Last5m = traffic(m.Window(5, now))
 	st.Last60m = traffic(m.Window(60, now))
 	return st
+}
+
+// list is v, [] in JSON when it is empty, not null.
+func list[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
 }
 
 func traffic(w metrics.Window) Traffic {
