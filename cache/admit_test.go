@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
 	"testing"
@@ -82,9 +83,7 @@ func TestMethodsThatStore(t *testing.T) {
 	}
 	for _, c := range cases {
 		h := fresh.Clone()
-		for name, lines := range fields(c.lines...) {
-			h[name] = lines
-		}
+		maps.Copy(h, fields(c.lines...))
 		if _, why := p.Admit(NewRequest(c.method, c.key, http.Header{}), c.status, h, t0, t0); why != c.want {
 			t.Errorf("%s %v %d: %s, want %s", c.method, c.lines, c.status, why, c.want)
 		}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
 	"testing"
@@ -31,9 +32,7 @@ func TestSetValidators(t *testing.T) {
 			"Range: bytes=0-1", `If-Range: "theirs"`)
 		ok := SetValidators(h, m)
 		want := fields("X: y", "Range: bytes=0-1", `If-Range: "theirs"`)
-		for name, lines := range c.want {
-			want[name] = lines
-		}
+		maps.Copy(want, c.want)
 		if ok != (c.want != nil) || !reflect.DeepEqual(h, want) {
 			t.Errorf("%s: %v %v", c.name, ok, h)
 		}
