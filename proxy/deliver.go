@@ -14,18 +14,24 @@ import (
 // writePiece bounds what one write deadline covers.
 const writePiece = 1 << 20
 
-// deliver answers from a stored or storable response: m says what, src holds
-// the body that m describes. age is its current age, negative for one that
-// comes straight from the origin.
-func (x *exchange) deliver(m *cache.Meta, src source, a cache.Answer, age time.Duration) {
+// stored answers from a stored response of the given age; src holds the body
+// that m describes.
+func (x *exchange) stored(m *cache.Meta, src source, a cache.Answer, age time.Duration) {
+	x.setFields(m.Header)
+	x.w.Header()["Age"] = []string{strconv.FormatInt(min(int64(age/time.Second), 1<<31), 10)}
+	x.deliver(m, src, a)
+}
+
+func (x *exchange) setFields(from http.Header) {
 	h := x.w.Header()
-	for k, v := range m.Header {
+	for k, v := range from {
 		h[k] = v
 	}
-	if age >= 0 {
-		h["Age"] = []string{strconv.FormatInt(min(int64(age/time.Second), 1<<31), 10)}
-	}
-	delete(h, "Content-Range")
+}
+
+// deliver sends what m, src and the fields that are set already make.
+func (x *exchange) deliver(m *cache.Meta, src source, a cache.Answer) {
+	h := x.w.Header()
 	switch a.Status {
 	case http.StatusNotModified:
 		notModified(h)
@@ -54,6 +60,7 @@ func (x *exchange) whole(m *cache.Meta, src source, status int) {
 // 9110 §14.6).
 func (x *exchange) ranges(m *cache.Meta, src source, spans []cache.Span) {
 	h := x.w.Header()
+	delete(h, "Content-Range")
 	if len(spans) == 1 {
 		h["Content-Range"] = []string{contentRange(spans[0], m.Total)}
 		setLength(h, spans[0].Len)

@@ -185,7 +185,7 @@ func (x *exchange) fromStored(fl *flight, base cache.Object) {
 		x.fetch(retry)
 		return
 	}
-	x.deliver(fl.meta, base, answer, d.Age)
+	x.stored(fl.meta, base, answer, d.Age)
 }
 
 // found answers from an object that was committed while this request looked.
@@ -194,7 +194,7 @@ func (x *exchange) found(fl *flight) {
 	answer := cache.Evaluate(x.req, fl.meta)
 	x.log.Result.Tag = hitTag(x.r, fl.meta, answer, fl.fill.base.Tier())
 	x.status.Fwd, x.status.Hit, x.status.HasTTL, x.status.TTL = "", true, true, d.TTL
-	x.deliver(fl.meta, fl.fill.base, answer, d.Age)
+	x.stored(fl.meta, fl.fill.base, answer, d.Age)
 }
 
 // stale answers with a stale response instead of an error, where that is allowed.
@@ -214,7 +214,7 @@ func (x *exchange) stale(fl *flight, base cache.Object) bool {
 	x.log.Result.Tag = accesslog.TagRefreshFailOld
 	x.status.Fwd, x.status.Hit = "", true
 	x.status.HasTTL, x.status.TTL, x.status.Detail = true, d.TTL, string(why)
-	x.deliver(m, base, answer, d.Age)
+	x.stored(m, base, answer, d.Age)
 	return true
 }
 
@@ -263,7 +263,15 @@ func (x *exchange) fromFlight(fl *flight) {
 	}
 	defer src.detach()
 	src.idle = x.push
-	x.deliver(m, src, answer, -1)
+	if x.status.Collapsed {
+		x.setFields(m.Header) // another's response, less what was his alone
+	} else {
+		x.setFields(fl.header)
+	}
+	if fl.fill.missing.Len > 0 {
+		x.setFields(m.Header) // of the combined response
+	}
+	x.deliver(m, src, answer)
 	x.finishTrailers(fl)
 }
 
@@ -277,9 +285,7 @@ func (x *exchange) relay(fl *flight) {
 	defer src.detach()
 	src.idle = x.push
 	h := x.w.Header()
-	for k, v := range fl.header {
-		h[k] = v
-	}
+	x.setFields(fl.header)
 	if x.r.Method == http.MethodHead || fl.status == http.StatusNoContent || fl.status == http.StatusNotModified {
 		x.writeHead(fl.status) // a Content-Length stays what the origin says of the body it did not send
 		return

@@ -34,10 +34,19 @@ func (x *exchange) complete(obj cache.Object, missing []cache.Span) {
 	f.base = obj
 	first, last := missing[0], missing[len(missing)-1]
 	f.missing = cache.Span{Off: first.Off, Len: last.End() - first.Off}
-	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(f.missing.Off, 10) + "-" + strconv.FormatInt(f.missing.End()-1, 10)}
+	f.header["Range"] = []string{openRange(f.missing, obj.Meta().Total)}
 	f.header["If-Range"] = []string{obj.Meta().Header.Get("ETag")}
 	f.alone = true
 	x.fetch(f)
+}
+
+// openRange asks for s, without an end where that is the representation's own.
+func openRange(s cache.Span, total int64) string {
+	r := "bytes=" + strconv.FormatInt(s.Off, 10) + "-"
+	if s.End() < total {
+		r += strconv.FormatInt(s.End()-1, 10)
+	}
+	return r
 }
 
 // combine joins the answer to a completing request with the stored part. A

@@ -95,7 +95,7 @@ func (x *exchange) hit(obj cache.Object, d cache.Decision) {
 	x.log.Result.Tag = hitTag(x.r, m, answer, obj.Tier())
 	x.status.Hit, x.status.HasTTL, x.status.TTL = true, true, d.TTL
 	x.status.Detail = hitDetail(d)
-	x.deliver(m, obj, answer, d.Age)
+	x.stored(m, obj, answer, d.Age)
 }
 
 // miss fetches what is not stored, unless the client wants only what is.

@@ -144,7 +144,7 @@ func dnsClass(err error) Error {
 }
 
 func tlsClass(err error) Error {
-	e := Error{Page: "ERR_SECURE_CONNECT_FAIL", Status: 503, Type: "tls_protocol_error"}
+	e := Error{Page: "ERR_SECURE_CONNECT_FAIL", Status: 502, Type: "tls_protocol_error"}
 	switch {
 	case isCertificate(err):
 		e.Type = "tls_certificate_error"
@@ -153,7 +153,7 @@ func tlsClass(err error) Error {
 	case is[tls.AlertError](err):
 		e.Type = "tls_alert_received"
 	case isReset(err):
-		e.Type = "connection_terminated"
+		e.Status, e.Type = 502, "connection_terminated"
 	}
 	return e
 }
@@ -186,7 +186,7 @@ func connectClass(err error) Error {
 	e := Error{Page: "ERR_CONNECT_FAIL", Status: 503, Type: "destination_unavailable"}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Type = "connection_refused"
+		e.Status, e.Type = 502, "connection_refused"
 	case errors.Is(err, errNoConnFree):
 		e.Page, e.Type = "ERR_CANNOT_FORWARD", "connection_limit_reached"
 	case errors.Is(err, errClosed):
@@ -198,7 +198,7 @@ func connectClass(err error) Error {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		e.Page, e.Type = "ERR_CANNOT_FORWARD", "proxy_internal_error"
 	case isReset(err):
-		e.Type = "connection_terminated"
+		e.Status, e.Type = 502, "connection_terminated"
 	}
 	return e
 }

@@ -150,7 +150,7 @@ func TestGoingDirect(t *testing.T) {
 	t.Run("never", func(t *testing.T) {
 		c := newClient(t, withParents("failover", "never", deadAddr(t)))
 		_, _, err := fetch(c, "http://"+origin+"/")
-		wantError(t, err, "ERR_CONNECT_FAIL", 503, "connection_refused")
+		wantError(t, err, "ERR_CONNECT_FAIL", 502, "connection_refused")
 	})
 	t.Run("exempt", func(t *testing.T) {
 		change := withParents("failover", "never", deadAddr(t))

@@ -387,7 +387,7 @@ func TestRefusedConnection(t *testing.T) {
 	}
 	_ = ln.Close()
 	_, _, err = fetch(newClient(t, nil), "http://"+ln.Addr().String()+"/")
-	wantError(t, err, "ERR_CONNECT_FAIL", 503, "connection_refused")
+	wantError(t, err, "ERR_CONNECT_FAIL", 502, "connection_refused")
 }
 
 func TestClientGone(t *testing.T) {
@@ -408,7 +408,7 @@ func TestTLS(t *testing.T) {
 	u, _ := url.Parse(srv.URL)
 
 	_, _, err := fetch(newClient(t, nil), srv.URL)
-	wantError(t, err, "ERR_SECURE_CONNECT_FAIL", 503, "tls_certificate_error")
+	wantError(t, err, "ERR_SECURE_CONNECT_FAIL", 502, "tls_certificate_error")
 
 	c := newClient(t, nil)
 	c.tls.RootCAs = srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
