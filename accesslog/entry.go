@@ -32,8 +32,7 @@ type Entry struct {
 	RequestID   string
 	CacheStatus string // our member of Cache-Status
 	ProxyError  string // the error type of Proxy-Status, empty if none
-	Denied      string // why the rules refused it (acl.Verdict.Reason), empty if they did not; for the metrics, in no format
-	Denied      string // bounded label of the rule kind that refused it, empty if none did
+	Denied      string // kind of the rule that refused it (acl.Verdict.Reason), empty if none did; for the metrics, in no format
 }
 
 // Tag is the part of squid's result code that says what the cache did.
