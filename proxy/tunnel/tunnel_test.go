@@ -347,7 +347,7 @@ func TestRefusedDialIsLeftToTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 503 || resp.Header.Get("X-Error") != "ERR_CONNECT_FAIL connection_refused" {
+	if resp.StatusCode != 502 || resp.Header.Get("X-Error") != "ERR_CONNECT_FAIL connection_refused" {
 		t.Errorf("got %d %v", resp.StatusCode, resp.Header)
 	}
 	if o := b.outcome(); o.Status != 0 || o.err == nil {

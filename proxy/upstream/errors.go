@@ -153,7 +153,7 @@ func tlsClass(err error) Error {
 	case is[tls.AlertError](err):
 		e.Type = "tls_alert_received"
 	case isReset(err):
-		e.Status, e.Type = 502, "connection_terminated"
+		e.Type = "connection_terminated"
 	}
 	return e
 }
