@@ -85,10 +85,10 @@ func cgroupLimit(self, root string) int64 {
 	for line := range strings.Lines(string(groups)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, path, _ := strings.Cut(rest, ":")
-		switch {
-		case controllers == "":
+		switch controllers {
+		case "": // version 2
 			limit = tighter(limit, lowest(root, path, "memory.max"))
-		case controllers == "memory":
+		case "memory":
 			limit = tighter(limit, lowest(filepath.Join(root, "memory"), path, "memory.limit_in_bytes"))
 		}
 	}

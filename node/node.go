@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,9 +107,9 @@ func (n *Node) onStop(what string, do func() error) { n.undo = append(n.undo, un
 func (n *Node) Close() error {
 	var errs []error
 	n.closed.Do(func() {
-		for i := len(n.undo) - 1; i >= 0; i-- {
-			if err := n.undo[i].do(); err != nil {
-				errs = append(errs, fmt.Errorf("close %s: %w", n.undo[i].what, err))
+		for _, u := range slices.Backward(n.undo) {
+			if err := u.do(); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", u.what, err))
 			}
 		}
 	})

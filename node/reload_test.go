@@ -12,13 +12,10 @@ import (
 	"github.com/cachenode/cachenode/admin"
 )
 
-// reloadable node: what next returns is its new configuration.
-func startReloadable(t *testing.T, change func(*Options)) (n *running, next *Options, level *slog.LevelVar) {
+// startReloadable starts a node whose next configuration is what next holds.
+func startReloadable(t *testing.T) (n *running, next *Options, level *slog.LevelVar) {
 	t.Helper()
 	o := options(t)
-	if change != nil {
-		change(&o)
-	}
 	next, level = new(Options), new(slog.LevelVar)
 	*next = o
 	n = start(t, o, Deps{Level: level, Load: func() (Options, error) { return *next, nil }})
@@ -27,7 +24,7 @@ func startReloadable(t *testing.T, change func(*Options)) (n *running, next *Opt
 
 func TestReloadChangesWhatItCan(t *testing.T) {
 	at := origin(t, page)
-	n, next, level := startReloadable(t, nil)
+	n, next, level := startReloadable(t)
 	if res, _ := n.get(at); res.StatusCode != 200 {
 		t.Fatalf("before: %d", res.StatusCode)
 	}
@@ -59,7 +56,7 @@ func TestReloadChangesWhatItCan(t *testing.T) {
 // A bad configuration changes nothing, and the error is shown.
 func TestBadReloadKeepsTheOldConfiguration(t *testing.T) {
 	at := origin(t, page)
-	n, next, _ := startReloadable(t, nil)
+	n, next, _ := startReloadable(t)
 	next.ACL.AllowFrom = []string{"nowhere"}
 	next.Cache.NegativeStatuses = []int{200}
 	if _, err := n.Reload(); err == nil || !strings.Contains(err.Error(), "acl.allow_from[0]") {
@@ -96,7 +93,7 @@ func TestReloadThatCannotRead(t *testing.T) {
 // The access log moves to another file and back, and no line is lost.
 func TestReloadMovesTheAccessLog(t *testing.T) {
 	at := origin(t, page)
-	n, next, _ := startReloadable(t, nil)
+	n, next, _ := startReloadable(t)
 	n.get(at + "/1")
 	n.recorded(1)
 	next.AccessLog.Path = "other.log"

@@ -62,7 +62,7 @@ func (m *manager) hears(t *testing.T, pattern string) string {
 func TestTheServiceManagerIsTold(t *testing.T) {
 	m := listenAsManager(t)
 	t.Setenv("WATCHDOG_USEC", "300000")
-	n, _, _ := startReloadable(t, nil)
+	n, _, _ := startReloadable(t)
 	m.hears(t, `(?s)^READY=1\n.*STATUS=serving on 127\.0\.0\.1:`)
 	m.hears(t, `^WATCHDOG=1$`)
 	if _, err := n.Reload(); err != nil {

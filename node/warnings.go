@@ -1,7 +1,6 @@
 package node
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 )
@@ -22,15 +21,4 @@ func (o *Options) Warnings() []string {
 func isEveryone(s string) bool {
 	p, err := netip.ParsePrefix(s)
 	return s == "all" || (err == nil && p.Bits() == 0)
-}
-
-// isLoopback reports whether a listening address is reachable from this machine
-// alone.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && ip.IsLoopback())
 }

@@ -30,6 +30,5 @@ nothing, 3 warnings under --strict, 4 deadline passed, 78 configuration.`,
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
 	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(), newVersion(), newMan())
-	root.InitDefaultCompletionCmd()
 	return root, began
 }

@@ -63,16 +63,16 @@ func commentSource(keys []key) []byte {
 
 // entryKeys says what the entries of a list take; "" for other keys.
 func entryKeys(list key, rest []key) string {
-	text := ""
+	var b strings.Builder
 	for _, k := range rest {
 		if inner, ok := strings.CutPrefix(k.Path, list.Path+"[]."); ok {
-			text += fmt.Sprintf("\n- %s: %s", inner, oneLine(k.comment))
+			fmt.Fprintf(&b, "\n- %s: %s", inner, oneLine(k.comment))
 		}
 	}
-	if text == "" {
+	if b.Len() == 0 {
 		return ""
 	}
-	return "\nEach entry takes:" + text
+	return "\nEach entry takes:" + b.String()
 }
 
 const pageHead = `# Configuration
