@@ -20,13 +20,15 @@ type target struct{ data, admin string }
 func (t *target) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.data, "data", "", "data `DIR` of the node on this machine (CACHENODE_DATA)")
 	cmd.Flags().StringVar(&t.admin, "admin", "", "`URL` of the node's admin interface (CACHENODE_ADMIN; its token in CACHENODE_TOKEN)")
-	cmd.MarkFlagsMutuallyExclusive("data", "admin")
 	_ = cmd.MarkFlagDirname("data") // completion only
 }
 
 // client connects to the node: flags go before the environment, that before
 // the usual places.
-func (t *target) client(ctx context.Context) (*admin.Client, error) {
+func (t *target) client(cmd *cobra.Command) (*admin.Client, error) {
+	if t.data != "" && t.admin != "" {
+		return nil, usage(cmd, errors.New("--data and --admin both name a node: give one of them"))
+	}
 	url, data := t.admin, t.data
 	if url == "" && data == "" {
 		url, data = os.Getenv("CACHENODE_ADMIN"), os.Getenv("CACHENODE_DATA")
@@ -37,7 +39,7 @@ func (t *target) client(ctx context.Context) (*admin.Client, error) {
 	if data == "" {
 		data = usualData()
 	}
-	c, err := admin.DialDir(ctx, data)
+	c, err := admin.DialDir(cmd.Context(), data)
 	if errors.Is(err, admin.ErrNotRunning) {
 		return nil, &coded{err: err, code: exitFailure, hint: "name the node's data directory with --data DIR, or its admin address with --admin URL"}
 	}

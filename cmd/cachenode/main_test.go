@@ -80,7 +80,7 @@ func TestMistakes(t *testing.T) {
 		{"purge http://example.com/ --all", 2, "want exactly one of"},
 		{"status --format yaml", 2, "--format must be text or json"},
 		{"status --data " + data, 1, "no node is running"},
-		{"status --data a --admin b", 2, "[data admin]"},
+		{"status --data a --admin b", 2, "--data and --admin both name a node"},
 		{"status --admin http://127.0.0.1:1", 1, "no node is running"},
 		{"config check " + bad + " extra", 2, "hint: see 'cachenode config check --help'"},
 	} {

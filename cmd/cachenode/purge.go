@@ -31,7 +31,7 @@ or everything. It exits with 2 when nothing matched.`,
 			if err := p.Validate(); err != nil {
 				return usage(cmd, fmt.Errorf("purge: %w", err))
 			}
-			c, err := t.client(cmd.Context())
+			c, err := t.client(cmd)
 			if err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func newStatus() *cobra.Command {
 			if format != "text" && format != "json" {
 				return usage(cmd, fmt.Errorf("--format must be text or json, not %q", format))
 			}
-			c, err := t.client(cmd.Context())
+			c, err := t.client(cmd)
 			if err != nil {
 				return err
 			}
