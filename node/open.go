@@ -96,6 +96,7 @@ func (n *Node) openProxy(context.Context) error {
 		Node: n.o.Name, Log: n.log,
 		Store: n.store, Policy: policy, Access: n.access.Load(),
 		Dialer:  &dns.Dialer{Resolver: n.resolver, Allowed: n.dialAllowed},
+		Lookup:  n.resolver.Lookup,
 		Manager: n.admin.Manager(),
 		Record:  n.record,
 	})

@@ -48,11 +48,8 @@ func (x *exchange) answer() {
 	case cache.HitStale:
 		x.refreshBehind()
 		x.hit(obj, d)
-	case cache.Revalidate:
+	default: // also what cannot be validated may stand in when the origin fails
 		x.revalidate(obj, d)
-	default:
-		obj.Release()
-		x.miss(d.Fwd, d.Reason)
 	}
 }
 

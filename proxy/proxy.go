@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,12 +23,15 @@ import (
 
 // Deps are what a Proxy works with. All are required but Manager.
 type Deps struct {
-	Node    string // pseudonym in Via, Cache-Status and Proxy-Status
-	Log     *slog.Logger
-	Store   cache.Store
-	Policy  *cache.Policy
-	Access  *acl.List
-	Dialer  upstream.Dialer
+	Node   string // pseudonym in Via, Cache-Status and Proxy-Status
+	Log    *slog.Logger
+	Store  cache.Store
+	Policy *cache.Policy
+	Access *acl.List
+	Dialer upstream.Dialer
+	// Lookup resolves a name for access rules about destination networks; nil:
+	// they see only literal addresses.
+	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	Manager http.Handler           // squid's manager pages; nil: none
 	Record  func(*accesslog.Entry) // called exactly once per request, must not keep the entry
 	Clock   func() time.Time       // nil: time.Now

@@ -166,6 +166,9 @@ func (x *exchange) permit(t target) *refusal {
 			q.User, x.log.User = user, user
 		}
 	}
+	if x.p.d.Lookup != nil && x.rules.access.WantsAddrs() {
+		q.Addrs, _ = x.p.d.Lookup(x.r.Context(), t.host) // an unknown name matches no network
+	}
 	v := x.rules.access.Check(&q)
 	switch {
 	case v.NeedAuth:

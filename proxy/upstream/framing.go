@@ -35,7 +35,7 @@ func frame(method string, h *head) (framing, error) {
 	if err != nil {
 		return framing{}, err
 	}
-	if chunked && length >= 0 {
+	if _, coded := h.fields["Transfer-Encoding"]; coded && length >= 0 {
 		return framing{}, protocolError("Content-Length with Transfer-Encoding")
 	}
 	f := framing{length: length, keep: persistent(h)}
@@ -78,7 +78,15 @@ func contentLength(h http.Header) (int64, error) {
 	return n, nil
 }
 
-// transferCoding accepts one coding, chunked, from an HTTP/1.1 sender.
+// registeredCodings change the body in ways that we neither asked for nor undo.
+var registeredCodings = map[string]bool{
+	"compress": true, "x-compress": true, "deflate": true, "gzip": true, "x-gzip": true,
+	"identity": true, "trailers": true,
+}
+
+// transferCoding accepts one coding, chunked, from an HTTP/1.1 sender. A coding
+// that is not even registered changes nothing but where the body ends: at the
+// end of the connection (RFC 9112 §6.3).
 func transferCoding(h *head) (chunked bool, err error) {
 	v, ok := h.fields["Transfer-Encoding"]
 	if !ok {
@@ -87,10 +95,14 @@ func transferCoding(h *head) (chunked bool, err error) {
 	if h.minor == 0 {
 		return false, protocolError("Transfer-Encoding in HTTP/1.0")
 	}
-	if len(v) != 1 || !strings.EqualFold(v[0], "chunked") {
+	if len(v) == 1 && strings.EqualFold(v[0], "chunked") {
+		return true, nil
+	}
+	if len(v) != 1 || !validToken(v[0]) || registeredCodings[strings.ToLower(v[0])] ||
+		strings.Contains(strings.ToLower(v[0]), "chunked") { // close enough to be taken for it
 		return false, protocolError("Transfer-Encoding is not a single chunked")
 	}
-	return true, nil
+	return false, nil
 }
 
 // persistent reports whether the sender keeps the connection (RFC 9112 §9.3).

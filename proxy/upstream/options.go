@@ -28,7 +28,7 @@ type Options struct {
 	ExpectTimeout units.Duration `yaml:"expect_timeout"`
 	// How long an unused connection is kept for the next request; 0 keeps none.
 	IdleTimeout units.Duration `yaml:"idle_timeout"`
-	// How many connections may be open to one origin at a time; 0 means no limit. Further requests wait for a free one, up to connect_timeout.
+	// How many connections may be open to one origin at a time; 0 means no limit, and there is none for parents. Further requests wait for a free one, up to connect_timeout.
 	MaxConnsPerHost int `yaml:"max_conns_per_host"`
 	// How many unused connections are kept for one origin.
 	MaxIdlePerHost int `yaml:"max_idle_per_host"`

@@ -78,7 +78,7 @@ func (p *pool) take(key hostKey) (c *conn, wait chan *conn, err error) {
 		p.idle--
 		return c, nil, nil
 	}
-	if p.maxPerHost == 0 || h.open < p.maxPerHost {
+	if p.maxPerHost == 0 || h.open < p.maxPerHost || key.parent != "" { // a parent stands for many origins
 		h.open++
 		return nil, nil, nil
 	}

@@ -125,6 +125,7 @@ func TestResponsesThatPass(t *testing.T) {
 	}{
 		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n", 200, "hello"},
+		{"a coding nobody registered", "HTTP/1.1 200 OK\r\nTransfer-Encoding: abcdef\r\n\r\nhello", 200, "hello"},
 		{"chunked in capitals", "HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n5  \r\nhello\r\n000\r\n\r\n", 200, "hello"},
 		{"until close", "HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello"},
 		{"HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhello", 200, "hello"},
@@ -164,7 +165,9 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		{"space before colon", ok + "Content-Length : 5\r\n\r\nhello", "ERR_INVALID_RESP"},
 		{"folded length", ok + "Content-Length:\r\n 5\r\n\r\nhello", "ERR_INVALID_RESP"},
 		{"length with coding", ok + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "ERR_INVALID_RESP"},
-		{"unknown coding", ok + "Transfer-Encoding: gzip\r\n\r\nhello", "ERR_INVALID_RESP"},
+		{"unregistered coding with a length", ok + "Transfer-Encoding: abcdef\r\nContent-Length: 5\r\n\r\nhello", "ERR_INVALID_RESP"},
+		{"nearly chunked", ok + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "ERR_INVALID_RESP"},
+		{"registered coding", ok + "Transfer-Encoding: gzip\r\n\r\nhello", "ERR_INVALID_RESP"},
 		{"gzip, chunked", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "ERR_INVALID_RESP"},
 		{"chunked twice", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "ERR_INVALID_RESP"},
 		{"identity", ok + "Transfer-Encoding: identity\r\n\r\nhello", "ERR_INVALID_RESP"},
