@@ -7,39 +7,62 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"syscall"
+	"time"
 )
 
 // stdout is the path that means standard output.
 const stdout = "-"
+
+// patience is how long the reader of a pipe may let one write wait.
+const patience = 5 * time.Second
 
 // file is the log file: it keeps lines whole when a write stops half-way, and
 // rotates by size. It is not safe for concurrent use.
 type file struct {
 	path     string
 	f        *os.File
-	regular  bool  // f can be truncated and rotated
-	size     int64 // of f, when it is regular
-	torn     bool  // the last byte written does not end a line
-	rotateAt int64 // size of the next rotation, 0 for never
-	every    int64 // rotate_size
+	fixed    bool          // standard output: it is not opened anew
+	patience time.Duration // for pipes; files cannot time out
+	regular  bool          // f can be truncated and rotated
+	size     int64         // of f, when it is regular
+	torn     bool          // the last byte written does not end a line
+	rotateAt int64         // size of the next rotation, 0 for never
+	every    int64         // rotate_size
 	keep     int
 }
 
 // openFile opens or creates the file for appending, mode 0640.
 func openFile(o Options) (*file, error) {
+	l := &file{path: o.Path, every: int64(o.RotateSize), keep: o.RotateKeep, patience: patience}
 	if o.Path == stdout {
-		return &file{path: "standard output", f: os.Stdout}, nil
+		l.path, l.f, l.fixed = "standard output", openStdout(), true
+		return l, nil
 	}
-	l := &file{path: o.Path, every: int64(o.RotateSize), keep: o.RotateKeep}
 	return l, l.reopen()
 }
 
-// reopen opens the path, and only when that went well closes the file before.
+// openStdout opens a pipe on standard output a second time: writes to that one
+// can be given a deadline without changing what other processes share.
+func openStdout() *os.File {
+	info, err := os.Stdout.Stat()
+	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
+		return os.Stdout
+	}
+	f, err := os.OpenFile("/proc/self/fd/1", os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return os.Stdout
+	}
+	return f
+}
+
+// reopen opens the path, and only when that went well closes the file before. A
+// pipe nobody reads is an error instead of a wait.
 func (l *file) reopen() error {
-	if l.f == os.Stdout {
+	if l.fixed {
 		return nil
 	}
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 	if err != nil {
 		return fmt.Errorf("open access log: %w", err)
 	}
@@ -66,6 +89,7 @@ func (l *file) write(b []byte, lines uint64) (lost uint64, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	_ = l.f.SetWriteDeadline(time.Now().Add(l.patience)) // files have none
 	if l.torn {
 		if _, err := l.f.WriteString("\n"); err != nil {
 			return lines, err

@@ -313,6 +313,57 @@ func TestWriteThatStopsHalfwayLeavesWholeLines(t *testing.T) {
 	}
 }
 
+func TestPipeThatNobodyEmptiesDelaysNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skipf("no pipes: %v", err)
+	}
+	o := DefaultOptions()
+	o.Path = path
+	if _, err := New(o, "n1", quiet()); err == nil {
+		t.Fatal("opened a pipe without a reader")
+	}
+	r, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w, err := New(o, "n1", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.patience = time.Millisecond
+	const n = 2000 // more than a pipe holds
+	for i := range n {
+		w.Log(numbered(i))
+	}
+	w.flush()
+	lost := w.Dropped()
+	if lost == 0 || lost == n {
+		t.Errorf("%d lines dropped", lost)
+	}
+	rest := make([]byte, 1<<20)
+	got, err := r.Read(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Log(numbered(n))
+	if err := w.Close(); err != nil { // ends the half line first
+		t.Fatal(err)
+	}
+	more, err := r.Read(rest[got:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Split(strings.TrimSuffix(string(rest[:got+more]), "\n"), "\n")
+	if last := all[len(all)-1]; !strings.HasPrefix(last, "1763634000.123 ") || !strings.Contains(last, "/2000 ") {
+		t.Errorf("the last line is %q", last)
+	}
+	if whole := uint64(len(all) - 1); whole != n-lost && whole != n-lost+1 { // a half line may be among them
+		t.Errorf("%d lines, %d lost of %d", whole, lost, n)
+	}
+}
+
 func TestSlowDiskDropsInsteadOfBlocking(t *testing.T) {
 	w, path := open(t, nil)
 	const n = 60_000 // about 6 MB, and nobody flushes
@@ -370,18 +421,14 @@ func BenchmarkLog(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(b.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	e := sample()
 	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		e := sample()
-		for pb.Next() {
-			w.Log(e)
+	for b.Loop() {
+		if w.add(e) {
+			w.flush()
 		}
-	})
-	b.StopTimer()
-	cancel()
-	<-done
-	_ = w.Close()
+	}
+	if err := w.Close(); err != nil || w.Dropped() != 0 {
+		b.Errorf("%v, %d dropped", err, w.Dropped())
+	}
 }

@@ -2,8 +2,11 @@ package admin
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,4 +161,31 @@ func TestNothingIsServedAfterRun(t *testing.T) {
 	if _, err := http.Get("http://" + s.Addr().String() + "/livez"); err == nil {
 		t.Error("answers after Run")
 	}
+}
+
+// FuzzHost holds for any Host and Origin: no name but the node's own passes,
+// and nothing panics.
+func FuzzHost(f *testing.F) {
+	for _, host := range []string{"localhost", "127.0.0.1:80", "[::1%25lo]:1", "evil.example", "[", "]:", "::", "a:b:c", "127.1", "localhost:1:2", "xn--"} {
+		f.Add(host, "http://"+host)
+	}
+	s := &Server{hosts: hostNames(Options{Names: []string{"cache.example"}}, Deps{Name: "n1"})}
+	f.Fuzz(func(t *testing.T, host, origin string) {
+		r := &http.Request{Host: host, Header: http.Header{"Origin": {origin}}}
+		crossSite(r)
+		if !s.hostAllowed(r) {
+			return
+		}
+		name := host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			name = h
+		}
+		name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+		if addr, err := netip.ParseAddr(name); err == nil && addr.Unmap().IsLoopback() {
+			return
+		}
+		if !s.hosts[name] {
+			t.Errorf("host %q passes", host)
+		}
+	})
 }
