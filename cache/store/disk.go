@@ -117,7 +117,7 @@ func (d *disk) size(o Options) error {
 		return &DirError{Dir: o.Dir, Err: err}
 	}
 	d.quota = min(d.quota, int64(st.Blocks)*st.Bsize)
-	d.memtable = min(max(d.quota/128, minMemtable), 8<<20)
+	d.memtable = min(max(d.quota/128, minMemtable), 4<<20)
 	d.large = min(max(d.quota>>16, 1<<20), 8<<20, o.segmentSize(d.quota)/4)
 	d.maxObject = o.maxObject(d.quota)
 	return nil
@@ -208,7 +208,7 @@ func (d *disk) tryOpen() (err error) {
 	if d.segs, err = openSegments(segDir, d.s.o.segmentSize(d.quota)); err != nil {
 		return &DirError{Dir: d.dir, Err: err}
 	}
-	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable); err != nil {
+	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable, min(max(d.quota>>14, 1<<20), 16<<20)); err != nil {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 			return &DirError{Dir: d.dir, Err: err}
 		}

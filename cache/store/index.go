@@ -22,7 +22,7 @@ type index struct {
 
 // openIndex opens badger in dir. What badger only finds by dying is looked for
 // first; a panic of it is an error.
-func openIndex(dir string, memtable int64) (x *index, err error) {
+func openIndex(dir string, memtable, table int64) (x *index, err error) {
 	if err := checkTables(dir); err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func openIndex(dir string, memtable int64) (x *index, err error) {
 			x, err = nil, fmt.Errorf("badger panics: %v", p)
 		}
 	}()
-	db, err := badger.Open(indexOptions(dir, memtable))
+	db, err := badger.Open(indexOptions(dir, memtable, table))
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +40,9 @@ func openIndex(dir string, memtable int64) (x *index, err error) {
 
 // indexOptions keep badger small: all values in the tree, little memory, no
 // caches of its own (uncompressed blocks are read from the page cache), and
-// compaction soon, because its space counts against the quota.
-func indexOptions(dir string, memtable int64) badger.Options {
+// compaction soon, because its space counts against the quota. It pools up to
+// eight builders of six times the table size; each table is a descriptor.
+func indexOptions(dir string, memtable, table int64) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMetricsEnabled(false).
@@ -52,10 +53,11 @@ func indexOptions(dir string, memtable int64) badger.Options {
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
 		WithMemTableSize(memtable).
-		WithNumMemtables(3).
+		WithNumMemtables(2).
 		WithNumLevelZeroTables(3).
 		WithNumLevelZeroTablesStall(12).
-		WithBaseTableSize(max(1<<20, memtable/4)).
+		WithBaseTableSize(table).
+		WithTableSizeMultiplier(1).
 		WithBaseLevelSize(max(4<<20, memtable)).
 		WithNumCompactors(2).
 		WithValueThreshold(maxValue + 4<<10).

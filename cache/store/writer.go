@@ -199,7 +199,7 @@ func (v *variant) charge() int64 {
 
 const (
 	// maxPending bounds the bytes of committed bodies that wait to be written.
-	maxPending = 24 << 20
+	maxPending = 12 << 20
 	// maxStall bounds the wait of a Commit for a slow disk. An object that
 	// would have to wait longer is not stored.
 	maxStall = 40 * time.Millisecond
