@@ -59,7 +59,7 @@ func (p *Policy) refuse(r *Request, status int, h http.Header, c *parsed) Reason
 		return ReasonPrivate
 	case r.Header["Authorization"] != nil && !c.cc.sharesAuthorized():
 		return ReasonAuthorization
-	case h["Set-Cookie"] != nil && !p.keepsCookie(c):
+	case h["Set-Cookie"] != nil && !slices.Contains(c.cc.withheld, "Set-Cookie") && !p.keepsCookie(c):
 		return ReasonSetCookie
 	case !c.life.explicit && c.life.d == 0 && !heuristicallyCacheable(status) && !c.cc.public:
 		return ReasonNotCacheable

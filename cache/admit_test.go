@@ -109,6 +109,7 @@ func TestSetCookieOption(t *testing.T) {
 		{SetCookiePublic, "max-age=60, public", ReasonStored},
 		{SetCookiePublic, "s-maxage=60", ReasonStored},
 		{SetCookieNever, "s-maxage=60, public", ReasonSetCookie},
+		{SetCookieNever, `max-age=60, no-cache="set-cookie"`, ReasonStored}, // without it
 	}
 	for _, c := range cases {
 		p := policy(t, func(o *Options) { o.SetCookie = c.option })

@@ -1,11 +1,14 @@
 package cache
 
 import (
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestElements(t *testing.T) {
@@ -76,6 +79,20 @@ func TestHugeCacheControl(t *testing.T) {
 			t.Errorf("%s…: no-store in the next line is lost", unit)
 		}
 	}
+}
+
+// Whatever stands around them, private and no-store keep a response out.
+func TestNothingHidesPrivacy(t *testing.T) {
+	p := policy(t)
+	junk := rapid.StringOf(rapid.SampledFrom([]rune(`ab=," \;1-`)))
+	rapid.Check(t, func(t *rapid.T) {
+		forbid := rapid.SampledFrom([]string{"private", "no-store", "No-Store", "private=x", "no-store=\"", `private=""`}).Draw(t, "forbid")
+		lines := []string{junk.Draw(t, "line"), "max-age=60," + forbid + "," + junk.Draw(t, "behind")}
+		h := http.Header{"Cache-Control": lines, "Etag": {`"a"`}}
+		if m, _ := p.Admit(get(), 200, h, t0, t0); m != nil {
+			t.Fatalf("%q is stored", lines)
+		}
+	})
 }
 
 func FuzzResponseDirectives(f *testing.F) {

@@ -53,15 +53,17 @@ func (p *Policy) heuristic(key string, status int, c *parsed) time.Duration {
 	if rule == &p.plain && !p.o.HeuristicQuery && strings.Contains(key, "?") {
 		return 0
 	}
-	percent, limit := p.o.HeuristicPercent, p.o.HeuristicMax.D()
+	percent, limit := time.Duration(p.o.HeuristicPercent), p.o.HeuristicMax.D()
 	if rule.Percent > 0 {
-		percent = rule.Percent
+		percent = time.Duration(rule.Percent)
 	}
 	if rule.Max > 0 {
 		limit = rule.Max.D()
 	}
-	unchanged := between(c.lastModified, c.date)
-	d := min(unchanged/100*time.Duration(percent), limit)
+	d := limit
+	if share := between(c.lastModified, c.date) / 100; percent == 0 || share < limit/percent {
+		d = share * percent
+	}
 	if rule.OverrideLastmod {
 		d = max(d, rule.Min.D())
 	}

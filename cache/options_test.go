@@ -73,6 +73,7 @@ func TestRefreshRules(t *testing.T) {
 		{"min where nothing is said", Refresh{URL: "origin", Min: hour}, "", "", 3599, "hit"},
 		{"min is over", Refresh{URL: "origin", Min: hour}, "", "", 3600, "miss"},
 		{"percent", Refresh{URL: "origin", Percent: 50}, "Last-Modified: " + date(-100), "", 49, "hit"},
+		{"percent of decades", Refresh{URL: "origin", Percent: 1000, Max: 1 << 62}, "Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT", "", 1 << 30, "hit"},
 		{"max", Refresh{URL: "origin", Percent: 50, Max: 10e9}, "Last-Modified: " + date(-100), "", 11, "revalidate"},
 		{"min against Last-Modified", Refresh{URL: "origin", Min: hour}, "Last-Modified: " + date(0), "", 11, "revalidate"},
 		{"override_lastmod", Refresh{URL: "origin", Min: hour, OverrideLastmod: true}, "Last-Modified: " + date(0), "", 11, "hit"},

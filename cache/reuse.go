@@ -113,9 +113,10 @@ func (p *Policy) ReuseOnError(r *Request, m *Meta, status int, now time.Time) (b
 	return true, why
 }
 
-// errorLimit is how stale a response may be that stands in for an error. What
-// the response or the request say of stale-if-error counts, the lesser of both;
-// else the operator's limit for origins that do not answer.
+// errorLimit is how stale a response may be that stands in for an error,
+// negative for not at all. What the response or the request say of
+// stale-if-error counts, the lesser of both; else the operator's limit for
+// origins that do not answer.
 func (p *Policy) errorLimit(r *Request, c *parsed, status int) (time.Duration, Reason) {
 	bound := c.cc.staleIfError
 	if r.cc.staleIfErr.set {
@@ -124,10 +125,10 @@ func (p *Policy) errorLimit(r *Request, c *parsed, status int) (time.Duration, R
 	switch {
 	case bound.set:
 		return min(bound.d, p.o.Stale.IfError.D()), ReasonSIE
-	case status == http.StatusInternalServerError:
-		return -1, ""
+	case status == http.StatusInternalServerError || p.o.Stale.Unreachable == 0:
+		return -1, ReasonTooStale
 	}
-	return p.o.Stale.Unreachable.D() - 1, ReasonUnreachable
+	return p.o.Stale.Unreachable.D(), ReasonUnreachable
 }
 
 // serverError reports the errors of RFC 5861 §4, and 0 for no answer at all.

@@ -37,6 +37,9 @@ func TestWhatAsksTheStore(t *testing.T) {
 	if !get("Cache-Control: foo, only-if-cached").OnlyIfCached() {
 		t.Error("only-if-cached is lost")
 	}
+	if !get("Cache-Control: x", "Cache-Control: No-Store").NoStore() {
+		t.Error("no-store in a second line is lost")
+	}
 }
 
 func TestDecisionsSayWhy(t *testing.T) {

@@ -46,6 +46,20 @@ func TestNewestMatchIsSelected(t *testing.T) {
 	}
 }
 
+func TestOfEqualDatesTheLaterReceivedIsSelected(t *testing.T) {
+	p := policy(t)
+	store := func(received int) *Meta {
+		m, why := p.Admit(get(), 200, fields("Cache-Control: max-age=60", "Date: "+date(0)), after(received), after(received))
+		if m == nil {
+			t.Fatal(why)
+		}
+		return m
+	}
+	if i, _ := Select(get(), []*Meta{store(1), store(3), store(2)}); i != 1 {
+		t.Errorf("selected %d", i)
+	}
+}
+
 func TestVaryOfFiftyFields(t *testing.T) {
 	p := policy(t)
 	var names, lines []string
