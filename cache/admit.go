@@ -159,7 +159,7 @@ func storedHeader(h http.Header, withheld []string, received time.Time) http.Hea
 		}
 	}
 	dropConnectionFields(kept, h["Connection"])
-	if _, ok := parseDate(first(h["Date"]), received); !ok {
+	if _, ok := parseDate(firstLine(h["Date"]), received); !ok {
 		kept["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}
 	return kept

@@ -21,12 +21,14 @@ func readFacts(h http.Header, requested, received time.Time) facts {
 	f := facts{
 		cc:   parseResponseDirectives(h["Cache-Control"]),
 		date: received,
-		etag: parseEntityTag(first(h["Etag"])),
 	}
-	if t, ok := parseDate(first(h["Date"]), received); ok {
+	if lines := h["Etag"]; len(lines) == 1 { // of two, neither can be relied on
+		f.etag = parseEntityTag(lines[0])
+	}
+	if t, ok := parseDate(firstLine(h["Date"]), received); ok {
 		f.date = t
 	}
-	if t, ok := parseDate(first(h["Last-Modified"]), received); ok {
+	if t, ok := parseDate(firstLine(h["Last-Modified"]), received); ok {
 		f.lastModified = t
 	}
 	f.expires, f.hasExpires = readExpires(h["Expires"], received)
@@ -34,7 +36,8 @@ func readFacts(h http.Header, requested, received time.Time) facts {
 	return f
 }
 
-func first(lines []string) string {
+// firstLine is the value of a field that has one line, "" for none.
+func firstLine(lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}
@@ -61,7 +64,7 @@ func readExpires(lines []string, received time.Time) (time.Time, bool) {
 
 // readAge is the first value of Age, 0 when that is invalid (RFC 9111 §5.1).
 func readAge(lines []string) time.Duration {
-	v, _, _ := strings.Cut(first(lines), ",")
+	v, _, _ := strings.Cut(firstLine(lines), ",")
 	n, ok := digits(trimOWS(v), int64(maxDelta/time.Second))
 	if !ok {
 		return 0

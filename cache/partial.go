@@ -98,7 +98,7 @@ func SetRange(h http.Header, m *Meta, want Span) bool {
 	if m.read().etag.none() {
 		validator = m.Header["Last-Modified"]
 	}
-	h["If-Range"] = []string{first(validator)}
+	h["If-Range"] = []string{firstLine(validator)}
 	return true
 }
 
@@ -107,7 +107,7 @@ func SetRange(h http.Header, m *Meta, want Span) bool {
 // and Status 200 when it is whole now); false when they are not parts of one
 // representation (strong validators differ, or the total).
 func Combine(m *Meta, h http.Header, got Span, requested, received time.Time) (*Meta, bool) {
-	span, total, ok := ParseContentRange(first(h["Content-Range"]))
+	span, total, ok := ParseContentRange(firstLine(h["Content-Range"]))
 	if !ok || m.Spans == nil || total != m.Total || got.Len <= 0 || got.Off < span.Off || got.End() > span.End() {
 		return nil, false
 	}

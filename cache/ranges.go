@@ -29,12 +29,12 @@ func parseRange(s string, total int64) ([]Span, rangeResult) {
 		return nil, rangeIgnored
 	}
 	var spans []Span
-	any, end := false, int64(0)
+	present, end := false, int64(0)
 	for item := range strings.SplitSeq(set, ",") {
 		if item = trimOWS(item); item == "" {
 			continue
 		}
-		any = true
+		present = true
 		span, ok := parseRangeSpec(item, total)
 		if !ok {
 			return nil, rangeIgnored
@@ -49,7 +49,7 @@ func parseRange(s string, total int64) ([]Span, rangeResult) {
 		end = span.End()
 	}
 	switch {
-	case !any:
+	case !present:
 		return nil, rangeIgnored
 	case spans != nil:
 		return spans, rangeSatisfiable

@@ -20,10 +20,10 @@ func SetValidators(h http.Header, m *Meta) bool {
 		return false
 	}
 	if !c.etag.none() {
-		h["If-None-Match"] = []string{first(m.Header["Etag"])}
+		h["If-None-Match"] = []string{firstLine(m.Header["Etag"])}
 	}
 	if !c.lastModified.IsZero() {
-		h["If-Modified-Since"] = []string{first(m.Header["Last-Modified"])}
+		h["If-Modified-Since"] = []string{firstLine(m.Header["Last-Modified"])}
 	}
 	return true
 }
