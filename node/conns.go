@@ -1,16 +1,51 @@
 package node
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cachenode/cachenode/accesslog"
 )
 
-// conns counts the open connections of clients, tunnels included.
-type conns struct{ open atomic.Int64 }
+// reserve are the descriptors that clients do not get: the store, the admin
+// interface and the logs must go on when clients take all they can.
+const reserve = 64
 
-// track is for http.Server.ConnState. A hijacked connection is a tunnel from
-// then on, which the proxy counts.
+// conns counts the open connections of clients. A connection that has become a
+// tunnel is the proxy's to count.
+type conns struct {
+	open atomic.Int64
+	max  int64
+}
+
+// maxConns is how many connections clients may have with a limit of open files:
+// each may need one to an origin as well.
+func maxConns(files uint64) int64 {
+	const fewest, most = 16, 1 << 20
+	if files > most {
+		return most
+	}
+	return max(fewest, (int64(files)-reserve)/2)
+}
+
+// openFiles is the limit on open descriptors. The Go runtime has raised the
+// soft limit to the hard one at the start.
+func openFiles() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 1024
+	}
+	return l.Cur
+}
+
+// track is for http.Server.ConnState.
 func (c *conns) track(_ net.Conn, s http.ConnState) {
 	switch s {
 	case http.StateNew:
@@ -18,4 +53,41 @@ func (c *conns) track(_ net.Conn, s http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		c.open.Add(-1)
 	}
+}
+
+// crowded reports that there are more connections than there may be.
+func (c *conns) crowded() bool { return c.open.Load() > c.max }
+
+// ServeHTTP answers for the proxy while there are too many connections, so that
+// those who are being served keep what they need.
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !n.conns.crowded() {
+		n.proxy.ServeHTTP(w, r)
+		return
+	}
+	now := time.Now()
+	h := w.Header()
+	h.Set("Connection", "close")
+	h.Set("Retry-After", "5")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Proxy-Status", n.o.Name+"; error=connection_limit_reached")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	sent, _ := io.WriteString(w, "Too many connections to this proxy: try again soon.\n") // the client may have gone
+	client, _ := netip.ParseAddrPort(r.RemoteAddr)                                        // of net/http, always one
+	n.record(&accesslog.Entry{
+		Time: now, Client: client.Addr().Unmap(), Method: r.Method, URL: plainURL(r), Proto: r.Proto,
+		Result: accesslog.Result{None: true}, Status: http.StatusServiceUnavailable, BytesOut: int64(sent),
+		ProxyError: "connection_limit_reached",
+	})
+}
+
+// plainURL is what was asked for, without userinfo.
+func plainURL(r *http.Request) string {
+	if r.Method == http.MethodConnect {
+		return r.Host
+	}
+	u := *r.URL
+	u.User = nil
+	return fmt.Sprint(&u)
 }

@@ -50,7 +50,8 @@ func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 	if ceiling > 0 && int64(o.Store.Memory) > ceiling {
 		log.Warn("store.memory is more than the control group allows", "memory", o.Store.Memory, "allowed", units.Size(ceiling))
 	}
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softLimit(budget, 0, ceiling)))
+	before := debug.SetMemoryLimit(softLimit(budget, 0, ceiling))
+	defer debug.SetMemoryLimit(before)
 	log.Debug("soft memory limit", "limit", units.Size(softLimit(budget, 0, ceiling)), "ceiling", units.Size(ceiling))
 	tick := time.NewTicker(limitEvery)
 	defer tick.Stop()

@@ -120,6 +120,22 @@ func (r *running) get(target string) (*http.Response, string) {
 	return res, string(body)
 }
 
+// probe asks the admin address.
+func (r *running) probe(path string) (code int, said string) {
+	r.t.Helper()
+	tr := &http.Transport{DisableKeepAlives: true}
+	res, err := (&http.Client{Transport: tr}).Get(r.AdminURL() + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
 // recorded waits until so many requests have been logged and counted, which
 // they are after their answers.
 func (r *running) recorded(requests int64) {
@@ -347,17 +363,10 @@ func TestStatusAndProbes(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	for _, probe := range []string{"/livez", "/readyz", "/healthz?verbose"} {
-		res, err := http.Get(n.AdminURL() + probe)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if res.StatusCode != 200 {
-			t.Errorf("%s: %d\n%s", probe, res.StatusCode, b)
+		if code, said := n.probe(probe); code != 200 {
+			t.Errorf("%s: %d\n%s", probe, code, said)
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
 }
 
 // The node's own addresses are no destinations, whatever the rules allow.

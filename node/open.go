@@ -105,6 +105,9 @@ func (n *Node) openProxy(context.Context) error {
 	}
 	n.onStop("proxy", func() error { return n.endProxy(canceled()) }) // when there was no Run
 	n.metrics.Attach(n.sources())
+	if n.conns.max = int64(n.o.Server.MaxConnections); n.conns.max == 0 {
+		n.conns.max = maxConns(openFiles())
+	}
 	n.server = n.newServer()
 	return nil
 }
@@ -115,7 +118,7 @@ func (n *Node) dialAllowed(addr netip.AddrPort) error { return n.access.Load().D
 
 func (n *Node) newServer() *http.Server {
 	return &http.Server{
-		Handler:                      n.proxy,
+		Handler:                      n,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the proxy's to answer
 		ReadHeaderTimeout:            n.o.Server.HeaderTimeout.D(),
 		IdleTimeout:                  n.o.Server.IdleTimeout.D(),

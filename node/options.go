@@ -71,7 +71,7 @@ type Options struct {
 type LogOptions struct {
 	// Level is the least severe message that is written: debug, info, warn or
 	// error.
-	Level slog.Level `yaml:"level"`
+	Level Level `yaml:"level"`
 	// Format is text or json.
 	Format string `yaml:"format"`
 }
@@ -83,6 +83,10 @@ type ServerOptions struct {
 	HeaderTimeout units.Duration `yaml:"header_timeout"`
 	// IdleTimeout is how long a connection is kept open between two requests.
 	IdleTimeout units.Duration `yaml:"idle_timeout"`
+	// MaxConnections is how many connections of clients may be open, tunnels not
+	// counted; requests on further ones are answered 503. 0 takes what the
+	// limit on open files allows: half of what it leaves beside 64.
+	MaxConnections int `yaml:"max_connections"`
 	// MaxHead is the largest head of a request; a larger one is answered 431.
 	MaxHead units.Size `yaml:"max_head"`
 }
@@ -93,7 +97,7 @@ func DefaultOptions() Options {
 	o := Options{
 		Listen:      []string{":3128"},
 		StopTimeout: units.Duration(30 * time.Second),
-		Log:         LogOptions{Level: slog.LevelInfo, Format: "text"},
+		Log:         LogOptions{Level: Level(slog.LevelInfo), Format: "text"},
 		Server: ServerOptions{
 			HeaderTimeout: units.Duration(10 * time.Second),
 			IdleTimeout:   units.Duration(2 * time.Minute),
@@ -179,6 +183,9 @@ func (o *ServerOptions) validate() error {
 	}
 	if o.IdleTimeout <= 0 {
 		errs = append(errs, errors.New("server.idle_timeout: must be more than 0"))
+	}
+	if o.MaxConnections < 0 {
+		errs = append(errs, fmt.Errorf("server.max_connections: must not be negative, but is %d", o.MaxConnections))
 	}
 	if o.MaxHead < 4*units.KiB || o.MaxHead > units.MiB {
 		errs = append(errs, fmt.Errorf("server.max_head: must be from 4KiB to 1MiB, not %v", o.MaxHead))

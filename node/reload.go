@@ -84,7 +84,7 @@ func (n *Node) apply(o Options, changed []string) error {
 	n.proxy.SetAccess(access)
 	n.proxy.SetPolicy(policy)
 	if n.d.Level != nil {
-		n.d.Level.Set(o.Log.Level)
+		n.d.Level.Set(o.Log.Level.Level())
 	}
 	n.now.Store(&next)
 	return nil

@@ -29,7 +29,7 @@ func TestReloadChangesWhatItCan(t *testing.T) {
 		t.Fatalf("before: %d", res.StatusCode)
 	}
 	next.ACL.AllowFrom = []string{"192.0.2.0/24"}
-	next.Log.Level = slog.LevelWarn
+	next.Log.Level = Level(slog.LevelWarn)
 	next.Listen = []string{":9"}
 	next.Store.Disk *= 2
 	res, err := n.Reload()

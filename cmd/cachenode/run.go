@@ -47,7 +47,7 @@ func run(cmd *cobra.Command, s *settings) error {
 		return err
 	}
 	level := new(slog.LevelVar)
-	level.Set(o.Log.Level)
+	level.Set(o.Log.Level.Level())
 	log := newLog(cmd.ErrOrStderr(), o.Log.Format, level)
 	n, err := node.New(cmd.Context(), o, node.Deps{
 		Log: log, Level: level, Version: version(), ConfigFile: s.path(),
