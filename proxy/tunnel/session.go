@@ -82,7 +82,7 @@ var (
 
 // classify words an error of the far side, which Shutdown may have caused.
 func (s *session) classify(err error) *upstream.Error {
-	if context.Cause(s.ctx) == errShutdown {
+	if errors.Is(context.Cause(s.ctx), errShutdown) {
 		return errShutdown
 	}
 	return upstream.Classify(err)

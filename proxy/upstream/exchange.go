@@ -183,10 +183,10 @@ func (x *exchange) response(h *head, f framing) *http.Response {
 	if h.minor == 0 {
 		resp.Proto = "HTTP/1.0"
 	}
-	if _, ok := h.fields["Transfer-Encoding"]; ok {
+	if f.kind == bodyChunked {
 		resp.TransferEncoding = []string{"chunked"}
-		delete(h.fields, "Transfer-Encoding")
 	}
+	delete(h.fields, "Transfer-Encoding")
 	announceTrailers(resp)
 	if f.kind == bodyNone || f.kind == bodyLength && f.length == 0 {
 		resp.Body = http.NoBody
