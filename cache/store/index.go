@@ -43,7 +43,7 @@ func openIndex(dir string, memtable, table int64) (x *index, err error) {
 // compaction soon, because its space counts against the quota. It pools up to
 // eight builders of six times the table size; each table is a descriptor.
 func indexOptions(dir string, memtable, table int64) badger.Options {
-	return badger.DefaultOptions(dir).
+	o := badger.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false).
@@ -57,11 +57,12 @@ func indexOptions(dir string, memtable, table int64) badger.Options {
 		WithNumLevelZeroTables(3).
 		WithNumLevelZeroTablesStall(12).
 		WithBaseTableSize(table).
-		WithTableSizeMultiplier(1).
 		WithBaseLevelSize(max(4<<20, memtable)).
 		WithNumCompactors(2).
 		WithValueThreshold(maxValue + 4<<10).
 		WithValueLogFileSize(1 << 20)
+	o.TableSizeMultiplier = 1
+	return o
 }
 
 // minMemtable is the smallest that takes a batch with the longest value.
