@@ -95,10 +95,11 @@ func (n *Node) openProxy(context.Context) error {
 	n.proxy, err = proxy.New(n.o.Proxy, proxy.Deps{
 		Node: n.o.Name, Log: n.log,
 		Store: n.store, Policy: policy, Access: n.access.Load(),
-		Dialer:  &dns.Dialer{Resolver: n.resolver, Allowed: n.dialAllowed},
-		Lookup:  n.resolver.Lookup,
-		Manager: n.admin.Manager(),
-		Record:  n.record,
+		Dialer:       &dns.Dialer{Resolver: n.resolver, Allowed: n.dialAllowed},
+		ParentDialer: &dns.Dialer{Resolver: n.resolver},
+		Lookup:       n.resolver.Lookup,
+		Manager:      n.admin.Manager(),
+		Record:       n.record,
 	})
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (x *exchange) deliver(m *cache.Meta, src source, a cache.Answer) {
 }
 
 func (x *exchange) whole(m *cache.Meta, src source, status int) {
-	setLength(x.w.Header(), m.Length)
+	setLength(x.w.Header(), m.Total)
 	x.writeHead(status)
 	if x.r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
 		x.copy(src, 0, m.Length)

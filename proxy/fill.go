@@ -202,7 +202,7 @@ func (fl *flight) admit(h http.Header, sent, received time.Time) {
 	}
 	fl.meta, fl.why = f.rules.policy.Admit(f.req, fl.status, h, sent, received)
 	if fl.meta != nil && fl.meta.Length < 0 && fl.length >= 0 {
-		fl.meta = withLength(fl.meta, fl.length)
+		fl.meta, _ = cache.Complete(fl.meta, fl.length)
 	}
 }
 
@@ -299,25 +299,15 @@ func (fl *flight) commit() error {
 	if !fl.stored || !fl.body.intact() {
 		return nil
 	}
-	m := fl.meta
-	if m.Length != fl.body.end {
-		if m.Length >= 0 {
-			return io.ErrUnexpectedEOF
-		}
-		m = withLength(m, fl.body.end)
+	m, ok := cache.Complete(fl.meta, fl.body.end)
+	if !ok {
+		fl.p.d.Log.Debug("response not stored: its length is not what its head says", "key", fl.fill.req.Key)
+		return nil
 	}
 	if err := fl.body.w.Commit(m); err != nil {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
 	return nil
-}
-
-// withLength returns m with the length of a whole body filled in.
-func withLength(m *cache.Meta, n int64) *cache.Meta {
-	return &cache.Meta{
-		Key: m.Key, Vary: m.Vary, Status: m.Status, Header: m.Header,
-		Requested: m.Requested, Received: m.Received, Length: n, Total: n, Spans: m.Spans,
-	}
 }
 
 // copyBuffers hold 32 KiB, which fits the first-level cache of a core.

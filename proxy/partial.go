@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/cachenode/cachenode/cache"
@@ -30,23 +29,16 @@ func (x *exchange) complete(obj cache.Object, missing []cache.Span) {
 	}
 	x.forward(cache.FwdPartial, "")
 	f := x.fill(nil)
-	f.unconditional()
-	f.base = obj
-	first, last := missing[0], missing[len(missing)-1]
-	f.missing = cache.Span{Off: first.Off, Len: last.End() - first.Off}
-	f.header["Range"] = []string{openRange(f.missing, obj.Meta().Total)}
-	f.header["If-Range"] = []string{obj.Meta().Header.Get("ETag")}
 	f.alone = true
-	x.fetch(f)
-}
-
-// openRange asks for s, without an end where that is the representation's own.
-func openRange(s cache.Span, total int64) string {
-	r := "bytes=" + strconv.FormatInt(s.Off, 10) + "-"
-	if s.End() < total {
-		r += strconv.FormatInt(s.End()-1, 10)
+	first, last := missing[0], missing[len(missing)-1]
+	want := cache.Span{Off: first.Off, Len: last.End() - first.Off}
+	if !cache.SetRange(f.header, obj.Meta(), want) { // its parts cannot be told to belong together
+		obj.Release()
+		x.fetch(x.fill(nil))
+		return
 	}
-	return r
+	f.base, f.missing = obj, want
+	x.fetch(f)
 }
 
 // combine joins the answer to a completing request with the stored part. A

@@ -29,6 +29,9 @@ type Deps struct {
 	Policy *cache.Policy
 	Access *acl.List
 	Dialer upstream.Dialer
+	// ParentDialer connects to parents, which the operator named and the
+	// destination guard need not judge; nil: Dialer.
+	ParentDialer upstream.Dialer
 	// Lookup resolves a name for access rules about destination networks; nil:
 	// they see only literal addresses.
 	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -74,7 +77,7 @@ func New(o Options, d Deps) (*Proxy, error) {
 	for i := range p.via {
 		p.via[i] = fmt.Sprintf("1.%d %s (cachenode)", i, d.Node)
 	}
-	origin, err := upstream.New(o.Upstream, upstream.Deps{Dialer: d.Dialer, Log: d.Log})
+	origin, err := upstream.New(o.Upstream, upstream.Deps{Dialer: d.Dialer, ParentDialer: d.ParentDialer, Log: d.Log})
 	if err != nil {
 		return nil, err
 	}
