@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
 	"github.com/cachenode/cachenode/cache/store/storetest"
 	"github.com/cachenode/cachenode/internal/units"
@@ -210,5 +209,3 @@ func runAndKill(t *testing.T, dir string, stored map[string]int, after time.Dura
 	t.Logf("%d puts, %d deletions, %d refused", puts, len(deleted), lost)
 	return deleted
 }
-
-var _ cache.Store = (*store.Store)(nil)

@@ -91,6 +91,11 @@ func (s *Store) Purge(ctx context.Context, m Match) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if s.disk != nil {
+		// So that what is pending is counted. When it cannot be, it is purged all
+		// the same.
+		_ = s.disk.settle(ctx)
+	}
 	p.id = s.ids.next()
 	err = s.purges.add(p)
 	s.stopFlights(&p)

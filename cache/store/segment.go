@@ -70,12 +70,6 @@ func (sg *segment) hitBit(off int64) (*atomic.Uint64, uint64) {
 	return &sg.hits[i/64], 1 << (i % 64)
 }
 
-func (sg *segment) clearHits() {
-	for i := range sg.hits {
-		sg.hits[i].Store(0)
-	}
-}
-
 // ReadAt implements io.ReaderAt on a pinned segment.
 func (sg *segment) ReadAt(p []byte, off int64) (int, error) {
 	return sg.f.ReadAt(p, off)

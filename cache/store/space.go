@@ -19,10 +19,9 @@ type space struct {
 	isLow   atomic.Bool  // less free space than the reserve
 	index   atomic.Int64 // bytes of the index on disk
 	tables  atomic.Int64 // of them in tables
-	retryAt atomic.Int64 // after an I/O error: monotonic time of the next try
+	retryAt atomic.Int64 // after an error: when to try again, in nanoseconds of the clock
 
-	mu     sync.Mutex // guards both below
-	why    string
+	mu     sync.Mutex // guards seenAt
 	seenAt time.Time
 }
 

@@ -51,3 +51,5 @@ func TestConformance(t *testing.T) {
 		storetest.Run(t, func(*testing.T) cache.Store { return store.NewInMemory(64 << 20) })
 	})
 }
+
+var discard = slog.New(slog.DiscardHandler)
