@@ -15,7 +15,7 @@ var comments = map[string]string{
 	"server":                                      "Bounds what a connection of a client may take.",
 	"server.header_timeout":                       "How long a client may take to send the head of a request; a slower one is answered 408.",
 	"server.idle_timeout":                         "How long a connection is kept open between two requests.",
-	"server.max_connections":                      "How many connections of clients may be open, tunnels not counted; requests on further ones are answered 503. 0 takes what the limit on open files allows: half of what it leaves beside 64.",
+	"server.max_connections":                      "How many connections of clients are served at a time, tunnels not counted. Requests on further ones are answered 503, and from half as many more on, tunnels counted, connections are turned away unread. 0 takes what the limit on open files allows: half of what is left beside 64.",
 	"server.max_head":                             "The largest head of a request; a larger one is answered 431.",
 	"acl":                                         "Says who may use the proxy, and for what.",
 	"acl.allow_from":                              "The client networks that may use the proxy, as addresses, CIDR networks, or \"all\". A client outside gets 403 whatever the rules say. The address of the connection counts; X-Forwarded-For is never believed. The default is loopback, the private networks of RFC 1918, unique local and link-local addresses. The shared space of RFC 6598 (100.64.0.0/10) is not among them, since a provider's other customers are in it too.",

@@ -55,6 +55,39 @@ func (c *conns) track(_ net.Conn, s http.ConnState) {
 	}
 }
 
+// gate is a listener that turns away, unread, what would take the descriptors
+// of the reserve: half as many connections more than may be served.
+type gate struct {
+	net.Listener
+	full   func() bool
+	answer []byte
+}
+
+// Accept implements net.Listener.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil || !g.full() {
+			return c, err
+		}
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a new connection's buffer takes it at once
+		_, _ = c.Write(g.answer)
+		_ = c.Close() // there is nobody to tell
+	}
+}
+
+func (n *Node) gate(ln net.Listener) net.Listener {
+	return &gate{Listener: ln, full: n.full, answer: fmt.Appendf(nil,
+		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\nProxy-Status: %s; error=connection_limit_reached\r\n\r\n", n.o.Name)}
+}
+
+// full reports that no further connection may be taken; a tunnel counts as one,
+// and has one more to where it goes.
+func (n *Node) full() bool {
+	taken := n.conns.open.Load() + int64(n.proxy.Stats().Tunnels.Active)
+	return taken >= n.conns.max+n.conns.max/2
+}
+
 // crowded reports that there are more connections than there may be.
 func (c *conns) crowded() bool { return c.open.Load() > c.max }
 

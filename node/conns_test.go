@@ -1,6 +1,7 @@
 package node
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +18,36 @@ func TestMaxConns(t *testing.T) {
 			t.Errorf("%d files: %d connections, want %d", tt.files, got, tt.want)
 		}
 	}
+}
+
+// Connections far beyond the limit are turned away before they are read.
+func TestTheGateKeepsTheReserve(t *testing.T) {
+	o := options(t)
+	o.Server.MaxConnections = 4
+	n := start(t, o, Deps{})
+	var open []net.Conn
+	for range 6 {
+		c, err := net.Dial("tcp", n.ProxyHostPort())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	until(t, "six connections are open", func() bool { return n.conns.open.Load() == 6 })
+	c, err := net.Dial("tcp", n.ProxyHostPort())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	said, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 503 ") {
+		t.Errorf("%v, %q", err, said)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	until(t, "all have gone", func() bool { return n.conns.open.Load() == 0 })
 }
 
 // With too many connections open, further ones get 503 at once; when some have

@@ -179,7 +179,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 }
 
 func (n *Node) serve(ln net.Listener) error {
-	err := n.server.Serve(proxy.Listener(ln))
+	err := n.server.Serve(proxy.Listener(n.gate(ln)))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

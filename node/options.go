@@ -83,9 +83,11 @@ type ServerOptions struct {
 	HeaderTimeout units.Duration `yaml:"header_timeout"`
 	// IdleTimeout is how long a connection is kept open between two requests.
 	IdleTimeout units.Duration `yaml:"idle_timeout"`
-	// MaxConnections is how many connections of clients may be open, tunnels not
-	// counted; requests on further ones are answered 503. 0 takes what the
-	// limit on open files allows: half of what it leaves beside 64.
+	// MaxConnections is how many connections of clients are served at a time,
+	// tunnels not counted. Requests on further ones are answered 503, and from
+	// half as many more on, tunnels counted, connections are turned away unread.
+	// 0 takes what the limit on open files allows: half of what is left beside
+	// 64.
 	MaxConnections int `yaml:"max_connections"`
 	// MaxHead is the largest head of a request; a larger one is answered 431.
 	MaxHead units.Size `yaml:"max_head"`
