@@ -79,7 +79,7 @@ type LogOptions struct {
 // ServerOptions bound what a connection of a client may take.
 type ServerOptions struct {
 	// HeaderTimeout is how long a client may take to send the head of a request;
-	// a slower one is answered 408.
+	// then its connection is closed.
 	HeaderTimeout units.Duration `yaml:"header_timeout"`
 	// IdleTimeout is how long a connection is kept open between two requests.
 	IdleTimeout units.Duration `yaml:"idle_timeout"`
