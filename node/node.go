@@ -196,8 +196,8 @@ func (n *Node) Stopping() bool { return n.stopping.Load() }
 // rest.
 func (n *Node) stop() {
 	n.stopping.Store(true)
-	n.notify(stateStopping)
 	wait := n.Options().StopTimeout.D()
+	n.notify(stateStopping(wait))
 	n.log.Info("stopping: requests and tunnels in flight may end", "deadline", wait)
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()

@@ -13,10 +13,16 @@ import (
 // state is what the service manager is told (sd_notify(3)).
 type state string
 
-const (
-	stateReady    state = daemon.SdNotifyReady
-	stateStopping state = daemon.SdNotifyStopping
-)
+const stateReady state = daemon.SdNotifyReady
+
+// stateStopping asks for the time that the stop may take, and some for closing
+// what is open.
+func stateStopping(wait time.Duration) state {
+	return state(fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, (wait + closing).Microseconds()))
+}
+
+// closing is more than the store and the logs take to close.
+const closing = 15 * time.Second
 
 // stateReloading must carry the time at which the reload began, so that the
 // service manager can tell the READY=1 that ends it from an older one.
@@ -26,11 +32,11 @@ func stateReloading() state {
 	return state(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 }
 
-// notify tells the service manager, if one listens, together with a line for
+// notify tells the service manager, if there is one, together with a line for
 // its status page.
 func (n *Node) notify(s state) {
 	status := "serving on " + n.listening()
-	if s == stateStopping {
+	if n.Stopping() {
 		status = "stopping: requests in flight may end"
 	}
 	if _, err := daemon.SdNotify(false, string(s)+"\nSTATUS="+status); err != nil {

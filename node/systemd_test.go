@@ -71,5 +71,5 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	m.hears(t, `(?s)^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+\n`)
 	m.hears(t, `^READY=1\n`)
 	n.end()
-	m.hears(t, `^STOPPING=1\n`)
+	m.hears(t, `(?s)^STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000\nSTATUS=stopping`)
 }
