@@ -13,28 +13,30 @@ var errBodyClosed = errors.New("read after close")
 
 // body is a response body. It gives the connection back at its end.
 type body struct {
-	x    *exchange
-	resp *http.Response
-	src  io.Reader // io.EOF only at the proper end
-	keep bool
-	end  sync.Once // the exchange is finished or failed
+	x       *exchange
+	src     io.Reader // one of the next two, or the connection; io.EOF only at the proper end
+	length  lengthReader
+	chunked chunkedReader
+	keep    bool
+	end     sync.Once // the exchange is finished or failed
 
 	mu  sync.Mutex // guards err
 	err error      // what every further Read returns
 }
 
-func newBody(x *exchange, resp *http.Response, f framing) *body {
-	b := &body{x: x, resp: resp, keep: f.keep}
+func (b *body) start(x *exchange, f framing) {
+	b.x, b.keep = x, f.keep
 	in := &x.cn.in
 	switch f.kind {
 	case bodyChunked:
-		b.src = &chunkedReader{in: in, limit: int(x.c.opts.MaxResponseHead)}
+		b.chunked = chunkedReader{in: in, limit: int(x.c.opts.MaxResponseHead)}
+		b.src = &b.chunked
 	case bodyLength:
-		b.src = &lengthReader{in: in, left: f.length}
+		b.length = lengthReader{in: in, left: f.length}
+		b.src = &b.length
 	default:
 		b.src = in
 	}
-	return b
 }
 
 // Read implements io.Reader.
@@ -91,18 +93,15 @@ func (b *body) Close() error {
 }
 
 func (b *body) takeTrailers() {
-	c, ok := b.src.(*chunkedReader)
-	if !ok {
-		return
-	}
-	for name, v := range c.trailer {
+	resp := &b.x.resp
+	for name, v := range b.chunked.trailer {
 		if forbiddenTrailer(name) {
 			continue
 		}
-		if b.resp.Trailer == nil {
-			b.resp.Trailer = make(http.Header, len(c.trailer))
+		if resp.Trailer == nil {
+			resp.Trailer = make(http.Header, len(b.chunked.trailer))
 		}
-		b.resp.Trailer[name] = v
+		resp.Trailer[name] = v
 	}
 }
 

@@ -17,8 +17,11 @@ type conn struct {
 	reused bool
 
 	in        inbox
+	out       []byte        // the last request's head, its room is used again
 	perRead   time.Duration // a deadline for each read of its own; 0: whoever waits has set one
+	armed     time.Time     // when the last of these was set
 	perWrite  time.Duration
+	probe     func() bool // whether an idle connection is open and silent
 	idleSince time.Time
 	closing   sync.Once
 }
@@ -26,18 +29,26 @@ type conn struct {
 func newConn(nc, raw net.Conn, key hostKey, route Route, perWrite time.Duration) *conn {
 	c := &conn{nc: nc, raw: raw, key: key, route: route, perWrite: perWrite}
 	c.in.src = c
+	c.probe = newProbe(raw)
 	return c
 }
 
-// Read implements io.Reader for the inbox.
+// Read implements io.Reader for the inbox. A deadline that is nearly as far
+// away as a new one would be is left as it is.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.perRead > 0 {
-		if err := c.nc.SetReadDeadline(time.Now().Add(c.perRead)); err != nil {
-			return 0, err
+		if now := time.Now(); now.Sub(c.armed) > c.perRead/16 {
+			if err := c.nc.SetReadDeadline(now.Add(c.perRead)); err != nil {
+				return 0, err
+			}
+			c.armed = now
 		}
 	}
 	return c.nc.Read(p)
 }
+
+// pace makes each read wait d at most from here on.
+func (c *conn) pace(d time.Duration) { c.perRead, c.armed = d, time.Time{} }
 
 // Write implements io.Writer; each call must make an end within perWrite.
 func (c *conn) Write(p []byte) (int, error) {
@@ -58,31 +69,31 @@ func (c *conn) rest() bool {
 		return false
 	}
 	c.in.reset()
-	c.perRead = 0
+	c.pace(0)
 	c.reused = true
 	return c.nc.SetDeadline(time.Time{}) == nil
 }
 
-// alive reports whether an idle connection is still open and silent. An origin
-// that closed it, or that talks without being asked, is told by one look that
-// does not block.
-func (c *conn) alive() bool {
-	sc, ok := c.raw.(syscall.Conn)
+// newProbe returns a function that tells whether an idle connection is still
+// open and silent, by one look that does not block. An origin that has closed
+// it, or that talks without being asked, is not.
+func newProbe(raw net.Conn) func() bool {
+	sc, ok := raw.(syscall.Conn)
 	if !ok {
-		return true
+		return func() bool { return true }
 	}
 	rc, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return func() bool { return false }
 	}
 	silent := false
-	err = rc.Read(func(fd uintptr) bool {
-		var one [1]byte
+	var one [1]byte
+	look := func(fd uintptr) bool {
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		silent = err == syscall.EAGAIN
 		return true
-	})
-	return err == nil && silent
+	}
+	return func() bool { return rc.Read(look) == nil && silent }
 }
 
 // earlyConn is a connection of which some bytes were read already.

@@ -43,9 +43,14 @@ func (c *Client) connectBy(ctx context.Context, t target, via *parent, fresh boo
 			key.addr = ""
 		}
 	}
+	if fresh {
+		c.pool.drop(key) // one of them has just turned out to be dead
+	} else if cn := c.pool.kept(key); cn != nil {
+		return cn, nil
+	}
 	dctx, cancel := context.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)
 	defer cancel()
-	cn, err := c.pool.get(dctx, key, fresh)
+	cn, err := c.pool.permit(dctx, key)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

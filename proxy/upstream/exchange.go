@@ -23,6 +23,8 @@ type exchange struct {
 	stop    func() bool
 	wrote   bool // part of the request may have reached the origin
 	broken  bool // the head could not be written in full
+	resp    http.Response
+	body    body
 }
 
 // exchange sends req on cn. When it fails the connection is gone, and again
@@ -31,13 +33,18 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	if via != nil && t.tls {
 		via = nil // inside the tunnel the origin is spoken to
 	}
-	head, err := requestHead(req, t, via)
+	head, err := appendHead(cn.out[:0], req, t, via)
 	if err != nil {
 		c.pool.discard(cn)
 		return nil, false, err
 	}
+	cn.out = head
 	x := &exchange{c: c, cn: cn, req: req, interim: interim}
-	x.stop = context.AfterFunc(req.Context(), cn.close)
+	if ctx := req.Context(); ctx.Done() != nil {
+		x.stop = context.AfterFunc(ctx, cn.close)
+	} else {
+		x.stop = func() bool { return true }
+	}
 	if resp, err = x.run(head); err == nil {
 		return resp, false, nil
 	}
@@ -76,7 +83,7 @@ func (x *exchange) fail() {
 }
 
 func (x *exchange) run(head []byte) (*http.Response, error) {
-	x.cn.perRead = 0
+	x.cn.pace(0)
 	n, err := x.cn.Write(head)
 	x.wrote, x.broken = n > 0, err != nil
 	if err != nil && n == 0 {
@@ -175,7 +182,8 @@ func looksLikeHTTP(b []byte) bool {
 
 // response hands the connection over to the response's body.
 func (x *exchange) response(h *head, f framing) *http.Response {
-	resp := &http.Response{
+	resp := &x.resp
+	*resp = http.Response{
 		Status: h.status, StatusCode: h.code,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: min(h.minor, 1),
 		Header: h.fields, ContentLength: f.length, Close: !f.keep, Request: x.req,
@@ -193,8 +201,9 @@ func (x *exchange) response(h *head, f framing) *http.Response {
 		x.finish(f.keep)
 		return resp
 	}
-	x.cn.perRead = x.c.opts.ReadTimeout.D()
-	resp.Body = newBody(x, resp, f)
+	x.cn.pace(x.c.opts.ReadTimeout.D())
+	x.body.start(x, f)
+	resp.Body = &x.body
 	return resp
 }
 

@@ -265,6 +265,7 @@ func (e *endless) SetReadDeadline(time.Time) error {
 func TestEarlyRefusalEndsTheUpload(t *testing.T) {
 	addr := rawOrigin(t, func(nc net.Conn, br *bufio.Reader) {
 		_, _ = http.ReadRequest(br)
+		_, _ = br.ReadByte() // the upload has begun
 		_, _ = io.WriteString(nc, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
 		_, _ = io.Copy(io.Discard, br)
 	})

@@ -75,12 +75,15 @@ func (p Parent) credentials() (string, error) {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.User+":"+password)), nil
 }
 
+// direct is the way without a parent.
+var direct = []*parent{nil}
+
 // ways returns where a request for host may go, in the order to try; nil in it
 // stands for direct. Parents that are down come last, and only where going
 // direct is no way.
 func (p *parents) ways(host string) []*parent {
 	if len(p.list) == 0 || p.goesDirect(host) {
-		return []*parent{nil}
+		return direct
 	}
 	n := len(p.list)
 	first := 0

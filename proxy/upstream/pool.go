@@ -39,52 +39,60 @@ func newPool(o *Options) *pool {
 	}
 }
 
-// get returns an idle connection, or nil as the permit to dial one, which
-// forget gives back. It waits while the host has as many as it may. fresh
-// wants a permit and gives up all idle connections of the host: one of them
-// has just turned out to be dead.
-func (p *pool) get(ctx context.Context, key hostKey, fresh bool) (*conn, error) {
-	if fresh {
-		p.drop(key)
-	}
+// kept returns an idle connection, nil if there is none that may be used.
+func (p *pool) kept(key hostKey) *conn {
 	for {
-		c, wait, err := p.take(key)
-		switch {
-		case err != nil:
-			return nil, err
-		case wait != nil:
-			return p.wait(ctx, key, wait)
-		case c == nil || time.Since(c.idleSince) < p.idleTimeout && c.alive():
-			return c, nil
+		c := p.pop(key)
+		if c == nil || time.Since(c.idleSince) < p.idleTimeout && c.probe() {
+			return c
 		}
 		p.discard(c)
 	}
 }
 
-func (p *pool) take(key hostKey) (c *conn, wait chan *conn, err error) {
+func (p *pool) pop(key hostKey) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[key]
+	if h == nil || p.closed || len(h.idle) == 0 {
+		return nil
+	}
+	n := len(h.idle) - 1
+	c := h.idle[n]
+	h.idle[n], h.idle = nil, h.idle[:n]
+	p.idle--
+	return c
+}
+
+// permit allows to dial one connection, which forget gives back. Where the host
+// has as many as it may, it waits, and may get a connection instead.
+func (p *pool) permit(ctx context.Context, key hostKey) (*conn, error) {
+	wait, err := p.admit(key)
+	if wait == nil || err != nil {
+		return nil, err
+	}
+	return p.wait(ctx, key, wait)
+}
+
+// admit takes a place, or returns where to wait for one.
+func (p *pool) admit(key hostKey) (wait chan *conn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, nil, errClosed
+		return nil, errClosed
 	}
 	h := p.hosts[key]
 	if h == nil {
 		h = &host{}
 		p.hosts[key] = h
 	}
-	if n := len(h.idle); n > 0 {
-		c = h.idle[n-1]
-		h.idle[n-1], h.idle = nil, h.idle[:n-1]
-		p.idle--
-		return c, nil, nil
-	}
 	if p.maxPerHost == 0 || h.open < p.maxPerHost || key.parent != "" { // a parent stands for many origins
 		h.open++
-		return nil, nil, nil
+		return nil, nil
 	}
 	wait = make(chan *conn, 1) // the giver never waits
 	h.waiting = append(h.waiting, wait)
-	return nil, wait, nil
+	return wait, nil
 }
 
 func (p *pool) wait(ctx context.Context, key hostKey, wait chan *conn) (*conn, error) {

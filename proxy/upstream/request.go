@@ -50,9 +50,9 @@ var ours = map[string]bool{
 	"Proxy-Authorization": true,
 }
 
-// requestHead serialises the head of req. via is the parent that gets the
-// request in absolute form, nil for an origin.
-func requestHead(req *http.Request, t target, via *parent) ([]byte, error) {
+// appendHead serialises the head of req behind b. via is the parent that gets
+// the request in absolute form, nil for an origin.
+func appendHead(b []byte, req *http.Request, t target, via *parent) ([]byte, error) {
 	method, host := req.Method, req.Host
 	if method == "" {
 		method = http.MethodGet
@@ -70,7 +70,6 @@ func requestHead(req *http.Request, t target, via *parent) ([]byte, error) {
 	if !validTarget(uri) {
 		return nil, requestError{fmt.Errorf("target %q", uri)}
 	}
-	b := make([]byte, 0, 1024)
 	b = append(b, method...)
 	b = append(b, ' ')
 	b = append(b, uri...)

@@ -27,7 +27,7 @@ type upload struct {
 
 	mu       sync.Mutex // guards what follows, and the order of deadlines
 	asked    bool       // proceed was called
-	begun    bool       // the source was read
+	begun    bool       // the body is on its way, the source may have been read
 	last     bool       // the last piece is being written
 	stopped  bool
 	finished bool
@@ -45,6 +45,7 @@ func (c *Client) startUpload(cn *conn, req *http.Request) *upload {
 	if hasToken(req.Header["Expect"], "100-continue") {
 		u.expect = c.opts.ExpectTimeout.D()
 	}
+	u.begun = u.expect == 0
 	c.senders.Go(u.run)
 	return u
 }
@@ -79,8 +80,11 @@ func (u *upload) wait() bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.begun = !u.stopped
-	return u.begun
+	if u.stopped {
+		return false
+	}
+	u.begun = true
+	return true
 }
 
 // proceed tells that the origin has answered 100 (Continue).
