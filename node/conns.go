@@ -1,28 +1,43 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/admin"
 )
 
 // reserve are the descriptors that clients do not get: the store, the admin
 // interface and the logs must go on when clients take all they can.
 const reserve = 64
 
-// conns counts the open connections of clients. A connection that has become a
+// conns are the open connections of clients. A connection that has become a
 // tunnel is the proxy's to count.
 type conns struct {
 	open atomic.Int64
 	max  int64
+
+	mu   sync.Mutex // guards all and last
+	all  map[net.Conn]*conn
+	last uint64
+}
+
+// conn is what is known of a connection.
+type conn struct {
+	id       uint64
+	since    time.Time
+	requests int64
 }
 
 // maxConns is how many connections clients may have with a limit of open files:
@@ -46,13 +61,40 @@ func openFiles() uint64 {
 }
 
 // track is for http.Server.ConnState.
-func (c *conns) track(_ net.Conn, s http.ConnState) {
+func (c *conns) track(nc net.Conn, s http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch s {
 	case http.StateNew:
 		c.open.Add(1)
+		c.last++
+		if c.all == nil {
+			c.all = map[net.Conn]*conn{}
+		}
+		c.all[nc] = &conn{id: c.last, since: time.Now()}
+	case http.StateActive:
+		if known := c.all[nc]; known != nil {
+			known.requests++
+		}
 	case http.StateClosed, http.StateHijacked:
 		c.open.Add(-1)
+		delete(c.all, nc)
 	}
+}
+
+// list describes the open connections, the oldest first.
+func (c *conns) list() []admin.Connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]admin.Connection, 0, len(c.all))
+	for nc, known := range c.all {
+		list = append(list, admin.Connection{
+			ID: known.id, Client: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+			Since: known.since, Requests: known.requests,
+		})
+	}
+	slices.SortFunc(list, func(a, b admin.Connection) int { return cmp.Compare(a.ID, b.ID) })
+	return list
 }
 
 // gate is a listener that turns away, unread, what would take the descriptors

@@ -67,6 +67,9 @@ func TestTooManyConnections(t *testing.T) {
 		idle = append(idle, c)
 	}
 	until(t, "three connections are open", func() bool { return n.conns.open.Load() == 3 })
+	if list := n.conns.list(); len(list) != 3 || list[0].ID >= list[2].ID || list[0].Since.IsZero() || !list[0].Client.IsValid() {
+		t.Errorf("listed %+v", list)
+	}
 	res, _ := n.get(at + "/x")
 	if res.StatusCode != 503 || !res.Close || !strings.Contains(res.Header.Get("Proxy-Status"), "connection_limit_reached") {
 		t.Errorf("got %d, close %v, %v", res.StatusCode, res.Close, res.Header)

@@ -1,8 +1,11 @@
 package node
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 
 	"github.com/cachenode/cachenode/internal/units"
@@ -23,6 +26,24 @@ func TestSoftLimit(t *testing.T) {
 		if got := softLimit(tt.budget, tt.live, tt.ceiling); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestKeepMemoryGivesTheLimitBack(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		KeepMemory(ctx, Options{MemoryLimit: units.GiB}, slog.New(slog.DiscardHandler))
+	}()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		until(t, "the limit is set", func() bool { return debug.SetMemoryLimit(-1) != before })
+	}
+	cancel()
+	<-done
+	if after := debug.SetMemoryLimit(-1); after != before {
+		t.Errorf("the limit is %d, was %d", after, before)
 	}
 }
 

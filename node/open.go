@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -126,7 +125,7 @@ func (n *Node) newServer() *http.Server {
 		MaxHeaderBytes:               int(n.o.Server.MaxHead),
 		ConnContext:                  proxy.ConnContext,
 		ConnState:                    n.conns.track,
-		ErrorLog:                     slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+		ErrorLog:                     n.serverLog(),
 	}
 }
 
@@ -141,7 +140,7 @@ func (n *Node) openAdmin(context.Context) error {
 	n.admin, err = admin.New(n.o.Admin, admin.Deps{
 		Node: view{n}, Metrics: n.metrics, Log: n.log,
 		Dir: n.o.Data, Token: token, Name: n.o.Name,
-		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests,
+		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests, Connections: n.conns.list,
 	})
 	if err != nil {
 		return adminFault(n.o, err)
