@@ -251,11 +251,18 @@ func TestTrafficOneWayKeepsTheTunnel(t *testing.T) {
 
 func TestHalfCloseLimit(t *testing.T) {
 	b := newBench(t, func(o *Options, _ *Deps) { o.HalfCloseTimeout = units.Duration(100 * time.Millisecond) })
-	c, br := b.connect(listen(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c); _, _ = c.Read(make([]byte, 1)) }), "")
+	over := make(chan struct{})
+	c, br := b.connect(listen(t, func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		<-over // it has heard the end and says nothing itself
+	}), "")
 	_ = c.CloseWrite()
 	_, _ = br.ReadByte()
-	// The far side has closed as well when its handler returned, so either end is fine here.
-	b.outcome()
+	o := b.outcome()
+	close(over)
+	if !o.TimedOut || o.Aborted {
+		t.Errorf("outcome %+v", o)
+	}
 }
 
 func TestLifetime(t *testing.T) {
@@ -531,5 +538,48 @@ func TestSplicesOnlyPlainTCP(t *testing.T) {
 	s := sideOf(&earlyConn{Conn: a, early: []byte("x")})
 	if s.tcp != nil || s.conn != a || !bytes.Equal(s.early, []byte("x")) {
 		t.Errorf("side %+v", s)
+	}
+}
+
+func BenchmarkConnect(b *testing.B) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer closeQuietly(ln)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				echo(c.(*net.TCPConn))
+				closeQuietly(c)
+			}()
+		}
+	}()
+	tunnels, err := New(DefaultOptions(), Deps{Dial: func(ctx context.Context, hostport string) (net.Conn, upstream.Route, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", hostport)
+		return c, upstream.Route{}, err
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = tunnels.ServeConnect(w, r) }))
+	defer srv.Close()
+	head := fmt.Sprintf("CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\nhello", ln.Addr())
+	buf := make([]byte, len(established)+5)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.WriteString(c, head)
+		if _, err := io.ReadFull(c, buf); err != nil {
+			b.Fatal(err)
+		}
+		closeQuietly(c)
 	}
 }
