@@ -331,6 +331,7 @@ func TestCtrlCTwice(t *testing.T) {
 	<-asked
 	c.signal(syscall.SIGINT)
 	c.says(`stopping: 1 request in flight may end within 1h; press Ctrl-C again`)
+	time.Sleep(2 * oneRequest) // sooner it counts as the same wish
 	c.signal(syscall.SIGINT)
 	c.says(`stopping now`)
 	if code := c.exits(); code != 0 {
@@ -358,5 +359,18 @@ func TestReloadBySignal(t *testing.T) {
 	c.signal(syscall.SIGTERM)
 	if code := c.exits(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// timeout(1) and make(1) signal the process and its group: two signals, one wish.
+func TestSignalTwiceAtOnce(t *testing.T) {
+	c := launch(t, "")
+	c.signal(syscall.SIGTERM)
+	c.signal(syscall.SIGTERM)
+	if code := c.exits(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	if strings.Contains(c.output(), "stopping now") {
+		t.Error("a doubled signal cut what was in flight")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,8 +94,12 @@ type controls struct {
 	node  *node.Node
 	out   io.Writer
 	stop  func()
-	asked bool // to stop, once already
+	asked time.Time // when it was first told to stop
 }
+
+// oneRequest is the time within which two signals count as one wish: timeout(1)
+// and make(1) send to the process and to its group.
+const oneRequest = 250 * time.Millisecond
 
 func (c *controls) obey(signals <-chan os.Signal, ended <-chan struct{}) {
 	for {
@@ -115,12 +120,15 @@ func (c *controls) obey(signals <-chan os.Signal, ended <-chan struct{}) {
 }
 
 func (c *controls) end() {
-	if c.asked {
+	if !c.asked.IsZero() {
+		if time.Since(c.asked) < oneRequest {
+			return
+		}
 		fmt.Fprintln(c.out, "stopping now: what is still in flight is cut")
 		c.node.Abort()
 		return
 	}
-	c.asked = true
+	c.asked = time.Now()
 	if n := c.node.InFlight(); n > 0 {
 		fmt.Fprintf(c.out, "stopping: %s in flight may end within %v; press Ctrl-C again to stop now\n",
 			count(n, "request"), c.node.Options().StopTimeout)
