@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cachenode/cachenode/accesslog"
@@ -27,7 +28,7 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 		f.req = cache.NewRequest(method, x.req.Key, x.r.Header)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
-		f.body = &clientBody{x, x.r.Body}
+		f.body = &clientBody{x: x, ReadCloser: x.r.Body}
 		f.trailer = x.r.Trailer
 	} else {
 		f.length = 0
@@ -336,14 +337,24 @@ func (x *exchange) refreshBehind() {
 type clientBody struct {
 	x *exchange
 	io.ReadCloser
+	over atomic.Bool // the upload was given up: no deadline may bring it back
+}
+
+// SetReadDeadline lets whoever sends the body on give it up in the middle of a Read.
+func (b *clientBody) SetReadDeadline(t time.Time) error {
+	b.over.Store(true)
+	return b.x.rc.SetReadDeadline(t)
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	if err := b.x.rc.SetReadDeadline(time.Now().Add(b.x.p.o.Client.BodyTimeout.D())); err != nil {
 		return 0, err
 	}
+	if b.over.Load() {
+		return 0, errAbandoned
+	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err != nil && !b.over.Load() {
 		b.x.rc.SetReadDeadline(time.Time{}) // or the watch for a client that leaves would end with it
 	}
 	return n, err

@@ -82,7 +82,10 @@ func New(o Options, d Deps) (*Proxy, error) {
 		return nil, err
 	}
 	p.origin = origin
-	p.tunnels, err = tunnel.New(o.Tunnel, tunnel.Deps{Dial: origin.Dial, RoundTrip: origin.Do, Log: d.Log})
+	p.tunnels, err = tunnel.New(o.Tunnel, tunnel.Deps{
+		Dial: origin.Dial, RoundTrip: origin.Do, Log: d.Log,
+		Head: func(h http.Header) { p.addVia(h, 1) },
+	})
 	if err != nil {
 		return nil, err
 	}
