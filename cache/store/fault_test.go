@@ -141,8 +141,7 @@ func TestUnwritableDirectory(t *testing.T) {
 	}
 	o.Dir = filepath.Join(file, "data")
 	_, err := store.New(o, discard)
-	var bad *store.DirError
-	if !errors.As(err, &bad) {
+	if _, ok := errors.AsType[*store.DirError](err); !ok {
 		t.Fatalf("error is %v, want a DirError", err)
 	}
 }

@@ -31,8 +31,8 @@ func sample(id uint64) *variant {
 }
 
 func FuzzParseRecords(f *testing.F) {
-	f.Add(appendRecords(nil, []*variant{sample(1)}))
-	f.Add(appendRecords(nil, []*variant{sample(1), sample(2)}))
+	f.Add(encodeRecords([]*variant{sample(1)}))
+	f.Add(encodeRecords([]*variant{sample(1), sample(2)}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Half of the tries get a right checksum, to reach what lies behind it.
@@ -50,7 +50,7 @@ func FuzzParseRecords(f *testing.F) {
 			}
 			return
 		}
-		again, err := parseRecords(appendRecords(nil, e.vars))
+		again, err := parseRecords(encodeRecords(e.vars))
 		if err != nil || len(again.vars) > len(e.vars) || again.key != e.key {
 			t.Fatalf("does not come back: %v", err)
 		}
@@ -66,7 +66,7 @@ func TestRecordsComeBack(t *testing.T) {
 	} {
 		v := sample(3)
 		change(v.rec.meta)
-		e, err := parseRecords(appendRecords(nil, []*variant{v}))
+		e, err := parseRecords(encodeRecords([]*variant{v}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRecordsAreBounded(t *testing.T) {
 		v.rec.meta.Header = http.Header{"X": {string(make([]byte, 60<<10))}}
 		vars = append(vars, v)
 	}
-	b := appendRecords(nil, vars)
+	b := encodeRecords(vars)
 	e, err := parseRecords(b)
 	if err != nil || len(e.vars) != 2 || e.vars[0].rec.id != 0 || len(b) > maxValue+4<<10 {
 		t.Fatalf("%d bytes, %v, %+v", len(b), err, e)

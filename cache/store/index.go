@@ -178,7 +178,7 @@ func (b *batch) put(h hash, vars []*variant) error {
 		if len(vars) == 0 {
 			return b.txn.Delete(h[:])
 		}
-		return b.txn.Set(h[:], appendRecords(nil, vars))
+		return b.txn.Set(h[:], encodeRecords(vars))
 	}
 	err := entry()
 	if errors.Is(err, badger.ErrTxnTooBig) {

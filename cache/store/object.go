@@ -138,13 +138,13 @@ func (o *diskObject) Verify() error {
 	if !o.s.wantsWhole(o.v.rec.meta.Length, again) {
 		var first [1]byte
 		_, err := o.reader().ReadAt(first[:], 0)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		return o.check(err)
 	}
 	b := make([]byte, o.v.rec.meta.Length)
-	if _, err := o.reader().ReadAt(b, 0); err != nil && err != io.EOF {
+	if _, err := o.reader().ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return o.check(err)
 	}
 	o.body = b
@@ -174,7 +174,7 @@ func (o *diskObject) reader() *bodyReader {
 
 // check drops the object when err says that it is damaged or unreadable.
 func (o *diskObject) check(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	if !errors.Is(err, cache.ErrCorrupt) {

@@ -61,9 +61,9 @@ func metaSize(m *cache.Meta) int {
 	return n
 }
 
-// appendRecords encodes the records of one key; the oldest are left out when
+// encodeRecords encodes the records of one key; the oldest are left out when
 // they do not fit maxValue.
-func appendRecords(b []byte, vars []*variant) []byte {
+func encodeRecords(vars []*variant) []byte {
 	size, n := 0, 0
 	for _, v := range vars {
 		if size += metaSize(v.rec.meta); n > 0 && size > maxValue {
@@ -71,14 +71,14 @@ func appendRecords(b []byte, vars []*variant) []byte {
 		}
 		n++
 	}
-	start := len(b)
+	b := make([]byte, 0, size+64)
 	b = append(b, recordVersion)
 	b = appendString(b, vars[0].rec.meta.Key)
 	b = binary.AppendUvarint(b, uint64(n))
 	for _, v := range vars[:n] {
 		b = v.rec.append(b)
 	}
-	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b[start:]))
+	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
 }
 
 func (r *record) append(b []byte) []byte {

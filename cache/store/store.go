@@ -418,8 +418,7 @@ func (e *DirError) Unwrap() error { return e.Err }
 
 // reason takes the path off a file error: it has been said already.
 func reason(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		return pe.Err
 	}
 	return err

@@ -186,14 +186,14 @@ func (d *disk) sweep(ctx context.Context, dead func(e *entry) bool) (n int, err 
 			}
 			return true
 		})
-		if err != nil {
-			return n, err
+		if err == nil {
+			err = ctx.Err()
 		}
-		if err := d.refresh(ctx, chunk); err != nil {
-			return n, err
+		if err == nil {
+			err = d.refresh(ctx, chunk)
 		}
-		if next == nil {
-			return n, ctx.Err()
+		if err != nil || next == nil {
+			return n, err
 		}
 		after = next
 	}

@@ -334,7 +334,7 @@ func (sp *spill) finish(h hash, v *variant) error {
 	}
 	if length <= blockSize {
 		b := make([]byte, length)
-		if _, err := sp.f.ReadAt(b, headerSize); err != nil && err != io.EOF {
+		if _, err := sp.f.ReadAt(b, headerSize); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		v.rec.sum = sumOf(b)

@@ -357,7 +357,7 @@ func testDeleteInFlight(t *testing.T, s cache.Store) {
 		}
 		want(t, s, key, Body("new", 50))
 		got := make([]byte, n)
-		if _, err := w.ReadAt(got, 0); err != nil && err != io.EOF || !bytes.Equal(got, Body("f", int(n))) {
+		if _, err := w.ReadAt(got, 0); err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(got, Body("f", int(n))) {
 			t.Fatalf("writer is not readable after its commit was overtaken: %v", err)
 		}
 		w.Close()
@@ -477,7 +477,7 @@ func follow(w cache.Writer, body []byte) error {
 	buf := make([]byte, 50_000)
 	for off := 0; off < len(body); {
 		n, err := w.ReadAt(buf, int64(off))
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if !bytes.Equal(buf[:n], body[off:off+n]) {
@@ -522,7 +522,7 @@ func testReadAtEdges(t *testing.T, s cache.Store) {
 			p := make([]byte, c.len)
 			k, err := o.ReadAt(p, int64(c.off))
 			wantN := max(0, min(c.len, n-c.off))
-			if k != wantN || k < c.len && err != io.EOF || k == c.len && err != nil && err != io.EOF {
+			if k != wantN || k < c.len && !errors.Is(err, io.EOF) || k == c.len && err != nil && !errors.Is(err, io.EOF) {
 				t.Errorf("ReadAt(%d, %d) of %d is %d, %v; want %d", c.len, c.off, n, k, err, wantN)
 			}
 			if k > 0 && !bytes.Equal(p[:k], body[c.off:c.off+k]) {
