@@ -173,25 +173,27 @@ func (d *disk) dropOwn(c *change) {
 }
 
 // refuse gives up all changes: the index cannot take them. Who waits for a
-// deletion is told, and makes it hold in another way.
+// deletion is told, and makes it hold in another way; until then, and until the
+// next look at the key, the overlay stays wiped.
 func (k *keeper) refuse() {
 	for h, waiters := range k.dirty {
 		s, sh := k.d.s, k.d.s.shard(h)
 		sh.mu.Lock()
-		p := sh.keys[h]
-		if p != nil {
-			delete(sh.keys, h)
-			s.pending.Add(-1)
+		var gone []*change
+		if p := sh.keys[h]; p != nil {
+			gone, p.changes = p.changes, nil
+			if !p.wiped {
+				delete(sh.keys, h)
+				s.pending.Add(-1)
+			}
 		}
 		sh.gen++
 		s.mem.delete(h)
 		sh.mu.Unlock()
-		if p != nil {
-			for _, c := range p.changes {
-				k.d.s.n.lost.Add(1)
-				k.d.release(c)
-				k.d.dropOwn(c)
-			}
+		for _, c := range gone {
+			k.d.s.n.lost.Add(1)
+			k.d.release(c)
+			k.d.dropOwn(c)
 		}
 		for _, done := range waiters {
 			done <- answer{refused: true}

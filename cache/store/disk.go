@@ -208,6 +208,9 @@ func (d *disk) tryOpen() (err error) {
 	if d.segs, err = openSegments(segDir, d.s.o.segmentSize(d.quota)); err != nil {
 		return &DirError{Dir: d.dir, Err: err}
 	}
+	if err := d.freeUp(); err != nil {
+		return err
+	}
 	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable, min(max(d.quota>>14, 1<<20), 16<<20)); err != nil {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 			return &DirError{Dir: d.dir, Err: err}
@@ -328,6 +331,9 @@ func (d *disk) load(h hash) (*entry, error) {
 }
 
 // close stops the keeper when it has written all that is pending.
+//
+// On a disk that is full badger is left as a kill would leave it: to close it
+// takes space, and the want of it would be fatal.
 func (d *disk) close() error {
 	d.mu.Lock()
 	d.closed = true
@@ -337,7 +343,10 @@ func (d *disk) close() error {
 	default:
 	}
 	<-d.done
+	err := d.freeUp()
+	if err == nil {
+		err = d.idx.close()
+	}
 	d.segs.close()
-	err := d.idx.close()
 	return errors.Join(err, d.state.stop(d.s), d.s.purges.close(), d.lock.Close())
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,27 @@ const retryAfter = 5 * time.Second
 func (sp *space) init(d *disk) {
 	sp.d = d
 	sp.measure()
+}
+
+var errNoRoom = errors.New("no room on the disk for the index")
+
+// freeUp makes sure that badger can be opened or closed: it drops the oldest
+// segments until the free space is the reserve.
+func (d *disk) freeUp() error {
+	d.space.d = d
+	_, tables := (&index{dir: filepath.Join(d.dir, "index")}).size()
+	d.space.tables.Store(tables)
+	for !d.space.look(0) {
+		sg := d.segs.oldest(nil)
+		if sg == nil {
+			return errNoRoom
+		}
+		d.unclean = true
+		if err := d.segs.remove(sg); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (sp *space) low() bool { return sp.isLow.Load() }

@@ -67,6 +67,10 @@ func New(o Options, log *slog.Logger) (*Store, error) {
 	}
 	if o.Disk > 0 {
 		d, err := openDisk(s)
+		if errors.Is(err, errNoRoom) {
+			log.Error("disk tier is off until the next start", "dir", o.Dir, "err", err)
+			return s, nil
+		}
 		if err != nil {
 			s.mem.close()
 			return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
@@ -113,20 +117,21 @@ func (s *Store) Lookup(key string) []cache.Object {
 
 // lookupSlow merges the overlay with what the tiers have.
 func (s *Store) lookupSlow(h hash, key string) []cache.Object {
-	for range 2 { // a second time when an object moved between two looks
-		vars, moved := s.current(h, key)
-		objs, gone := s.open(h, vars)
-		if !gone || !moved {
-			s.count(objs)
-			return objs
-		}
+	vars, indexed := s.current(h, key)
+	objs, gone := s.open(h, vars)
+	if gone && indexed {
+		// The memory tier or the index lags behind an eviction, or a crash left a
+		// record that points to nothing.
 		for _, o := range objs {
 			o.Release()
 		}
 		s.forget(h)
+		s.disk.sweepWanted.Store(true)
+		vars, _ = s.current(h, key)
+		objs, _ = s.open(h, vars)
 	}
-	s.count(nil)
-	return nil
+	s.count(objs)
+	return objs
 }
 
 // count counts a look-up.
@@ -144,8 +149,7 @@ func (s *Store) count(objs []cache.Object) {
 	s.n.memoryHits.Add(1)
 }
 
-// current returns the variants of key, and whether they come from a source that
-// may lag behind an eviction.
+// current returns the variants of key, and whether the tiers had any of them.
 func (s *Store) current(h hash, key string) ([]*variant, bool) {
 	sh := s.shard(h)
 	wiped, changes, gen := sh.snapshot(h)
