@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 )
 
@@ -45,10 +47,24 @@ func (c *countedConn) sinceLast() int64 {
 	return n
 }
 
+// Read implements net.Conn. A connection that begins with what no request begins
+// with fails at once, and net/http answers 400: it would wait for the end of a
+// line, which TLS or SOCKS may never send.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.in.Add(int64(n))
+	if n > 0 && c.in.Add(int64(n)) == int64(n) && !beginsRequest(b[0]) {
+		return 0, errNotHTTP
+	}
 	return n, err
+}
+
+var errNotHTTP = errors.New("the connection does not begin with a request")
+
+// beginsRequest reports whether a request line may begin with c (RFC 9110
+// §5.6.2). The empty line that may stand before it (RFC 9112 §2.2) is nothing
+// that net/http takes either.
+func beginsRequest(c byte) bool {
+	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c))
 }
 
 func (c *countedConn) Write(b []byte) (int, error) {
