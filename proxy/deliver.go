@@ -158,8 +158,8 @@ func (x *exchange) write(b []byte) {
 
 // finishTrailers sends the trailer fields of a body that has ended.
 func (x *exchange) finishTrailers(fl *flight) {
-	if fl.length >= 0 || !x.r.ProtoAtLeast(1, 1) || x.r.Method == http.MethodHead {
-		return
+	if fl.length >= 0 || !x.r.ProtoAtLeast(1, 1) || x.r.Method == http.MethodHead || !fl.body.whole() {
+		return // the fetch writes fl.trailer until its body has ended
 	}
 	for k, v := range fl.trailer {
 		if !endToEnd[k] {

@@ -26,6 +26,7 @@ type exchange struct {
 	url   *url.URL // the target, absolute; nil for CONNECT
 	req   *cache.Request
 
+	upload   *clientBody // on its way to the origin, nil: none
 	conn     *countedConn
 	out0     int64
 	start    time.Time
@@ -72,7 +73,8 @@ func (x *exchange) end() {
 }
 
 // flush hands what net/http has buffered to the socket, so that it is counted
-// for this request, and not for the next, and takes our deadline off.
+// for this request, and not for the next. The deadline stays for the end of a
+// chunked body, which net/http writes, and which then takes it off.
 func (x *exchange) flush() {
 	if !x.headSent || x.tunneled || x.log.Result.Aborted {
 		return
@@ -84,7 +86,6 @@ func (x *exchange) flush() {
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		x.log.Result.Aborted = true
 	}
-	x.rc.SetWriteDeadline(time.Time{}) // fails only with the connection
 }
 
 // push sends what there is: the origin is taking its time, as an event stream does.
@@ -108,6 +109,11 @@ func (x *exchange) writeHead(status int) {
 	h := x.w.Header()
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http sniffs one
+	}
+	if x.upload != nil && !x.upload.whole() {
+		// Else net/http reads the rest away under the upload, and takes what it
+		// cannot for the next request.
+		h["Connection"] = []string{"close"}
 	}
 	x.p.addVia(h, 1)
 	if x.p.o.Headers.CacheStatusKey && x.req != nil {

@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/cache"
@@ -28,7 +25,8 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 		f.req = cache.NewRequest(method, x.req.Key, x.r.Header)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
-		f.body = &clientBody{x: x, ReadCloser: x.r.Body}
+		f.body = &clientBody{src: x.r.Body, rc: x.rc, patience: x.p.o.Client.BodyTimeout.D()}
+		x.upload = f.body
 		f.trailer = x.r.Trailer
 	} else {
 		f.length = 0
@@ -180,10 +178,8 @@ func (x *exchange) fromStored(fl *flight, base cache.Object) {
 	answer := cache.Evaluate(x.req, fl.meta)
 	if len(answer.Missing) > 0 || base.Verify() != nil {
 		x.status.Hit = false
-		retry := x.fill(nil)
-		retry.alone = true
 		x.forward(cache.FwdPartial, "")
-		x.fetch(retry)
+		x.refetch()
 		return
 	}
 	x.stored(fl.meta, base, answer, d.Age)
@@ -259,7 +255,7 @@ func (x *exchange) fromFlight(fl *flight) {
 	}
 	src := fl.body.attach(x.r.Context(), off)
 	if src == nil {
-		x.fail(refusalOf(io.ErrUnexpectedEOF))
+		x.refetch()
 		return
 	}
 	defer src.detach()
@@ -276,11 +272,19 @@ func (x *exchange) fromFlight(fl *flight) {
 	x.finishTrailers(fl)
 }
 
+// refetch answers by a fetch of its own a request that joined another's whose
+// body the store then lost, when other readers were ahead of it already.
+func (x *exchange) refetch() {
+	f := x.fill(nil)
+	f.alone = true
+	x.fetch(f)
+}
+
 // relay passes the origin's response to the client who asked for it.
 func (x *exchange) relay(fl *flight) {
 	src := fl.body.attach(x.r.Context(), 0)
 	if src == nil {
-		x.fail(refusalOf(io.ErrUnexpectedEOF))
+		x.refetch()
 		return
 	}
 	defer src.detach()
@@ -326,36 +330,10 @@ func (x *exchange) refreshBehind() {
 		free()
 		return
 	}
+	fl.stayBehind()
+	fl.leave()
 	x.p.fetch.Go(func() {
 		<-fl.done
-		fl.leave()
 		free()
 	})
-}
-
-// clientBody is a request's body under the deadline of its next part.
-type clientBody struct {
-	x *exchange
-	io.ReadCloser
-	over atomic.Bool // the upload was given up: no deadline may bring it back
-}
-
-// SetReadDeadline lets whoever sends the body on give it up in the middle of a Read.
-func (b *clientBody) SetReadDeadline(t time.Time) error {
-	b.over.Store(true)
-	return b.x.rc.SetReadDeadline(t)
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	if err := b.x.rc.SetReadDeadline(time.Now().Add(b.x.p.o.Client.BodyTimeout.D())); err != nil {
-		return 0, err
-	}
-	if b.over.Load() {
-		return 0, errAbandoned
-	}
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !b.over.Load() {
-		b.x.rc.SetReadDeadline(time.Time{}) // or the watch for a client that leaves would end with it
-	}
-	return n, err
 }

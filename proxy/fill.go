@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ type fill struct {
 	url    *url.URL
 	header http.Header // cleaned for the origin, owned by the fill
 
-	body    io.ReadCloser // of the request, nil: none; then the fetch ends with its client
+	body    *clientBody // of the request, nil: none; with one the fetch ends with its client
 	length  int64
 	trailer http.Header
 
@@ -49,14 +50,7 @@ func (f *fill) name() flightName {
 // run makes the fetch. It closes fl.head exactly once, and fl.done at the end.
 func (fl *flight) run(ctx context.Context) {
 	defer fl.land()
-	defer func() {
-		select {
-		case <-fl.head:
-		default: // our own bug: whoever waits must not wait for ever
-			fl.err = errors.New("fetch ended without an outcome")
-			close(fl.head)
-		}
-	}()
+	defer fl.rescue()
 	f := &fl.fill
 	if fl.foundMeanwhile() {
 		return
@@ -80,6 +74,23 @@ func (fl *flight) run(ctx context.Context) {
 	}
 	fl.take(ctx, resp, sent, route)
 }
+
+// rescue keeps a defect of our own from ending the process, and those who wait
+// for this fetch from waiting for ever.
+func (fl *flight) rescue() {
+	if r := recover(); r != nil {
+		fl.p.d.Log.Error("fetch ended by a defect", "panic", r, "stack", string(debug.Stack()))
+	}
+	select {
+	case <-fl.head:
+	default:
+		fl.err = errNoOutcome
+		close(fl.head)
+	}
+	fl.body.finish(errNoOutcome)
+}
+
+var errNoOutcome = errors.New("fetch ended without an outcome")
 
 // foundMeanwhile serves a miss from an object that was committed between the
 // look-up and the start of this flight.
@@ -111,8 +122,11 @@ func (fl *flight) exchange(ctx context.Context) (*http.Response, upstream.Route,
 	req := (&http.Request{
 		Method: f.method, URL: f.url, Host: f.url.Host, Header: f.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: f.body, ContentLength: f.length, Trailer: f.trailer,
+		ContentLength: f.length, Trailer: f.trailer,
 	}).WithContext(ctx)
+	if f.body != nil {
+		req.Body = f.body
+	}
 	fl.p.stats.originRequests.Add(1)
 	resp, route, err := fl.p.origin.Do(req, func(code int, h http.Header) {
 		select {
@@ -173,6 +187,9 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 	}
 	fl.trailer = http.Header{}
 	close(fl.head)
+	if !fl.stored {
+		fl.review()
+	}
 	if fl.err != nil {
 		return
 	}
@@ -285,7 +302,7 @@ func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) e
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF: //nolint:errorlint // a wrapped EOF is not the proper end
 			return fl.copyStored(ctx, pieces.after)
 		case err != nil:
 			fl.p.stats.originErrors.Add(1)
@@ -304,7 +321,7 @@ func (fl *flight) commit() error {
 		fl.p.d.Log.Debug("response not stored: its length is not what its head says", "key", fl.fill.req.Key)
 		return nil
 	}
-	if err := fl.body.w.Commit(m); err != nil {
+	if err := fl.body.w.Commit(m); err != nil && !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
 	return nil

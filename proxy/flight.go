@@ -27,6 +27,7 @@ type flight struct {
 	body spool
 
 	readers int  // guarded by flights.mu: exchanges that use it
+	behind  bool // guarded by flights.mu: it refreshes a stored response, readers or not
 	ended   bool // guarded by flights.mu: its goroutine is through
 }
 
@@ -100,7 +101,7 @@ func (p *Proxy) launch(f fill, name flightName) *flight {
 		infos: make(chan interim, 4), // a burst of hints; more are dropped
 		head:  make(chan struct{}), done: make(chan struct{}),
 	}
-	fl.body.size = int(p.o.Fill.Buffer)
+	fl.body.size, fl.body.onLost = int(p.o.Fill.Buffer), fl.review
 	p.fetch.Go(func() { fl.run(ctx) })
 	return fl
 }
@@ -137,18 +138,39 @@ func (fl *flight) leave() {
 	fs := &fl.p.flights
 	fs.mu.Lock()
 	fl.readers--
-	last := fl.readers == 0
-	if last && !fl.ended && !fl.worthCompleting() {
-		fl.forget()
-		fl.cancel()
-	}
-	free := last && fl.ended
+	fl.reconsider()
+	free := fl.readers == 0 && fl.ended
 	fs.mu.Unlock()
 	if free {
 		fl.free()
 	}
 	if fl.fill.body != nil {
-		<-fl.done // its body must not be read after the handler returned
+		<-fl.done
+		fl.fill.body.stop() // it must not be read after the handler returned
+	}
+}
+
+// stayBehind keeps the fetch going when its client has left; it is to be called
+// by the one who began it.
+func (fl *flight) stayBehind() {
+	fl.p.flights.mu.Lock()
+	fl.behind = true
+	fl.p.flights.mu.Unlock()
+}
+
+// review reconsiders a fetch about which something new is known.
+func (fl *flight) review() {
+	fl.p.flights.mu.Lock()
+	fl.reconsider()
+	fl.p.flights.mu.Unlock()
+}
+
+// reconsider ends a fetch that nobody reads and that is not worth completing.
+// flights.mu is held.
+func (fl *flight) reconsider() {
+	if fl.readers == 0 && !fl.ended && !fl.worthCompleting() {
+		fl.forget()
+		fl.cancel()
 	}
 }
 
@@ -185,22 +207,31 @@ func (fl *flight) free() {
 }
 
 // worthCompleting decides whether a fetch that nobody waits for goes on: it
-// will be stored, and little enough of it is missing.
+// will be stored, and little enough of it is missing or it was begun for the
+// store alone. flights.mu is held.
 func (fl *flight) worthCompleting() bool {
 	select {
 	case <-fl.head:
 	default:
-		return false
+		return fl.behind
 	}
-	if fl.err != nil || !fl.stored || fl.length < 0 || fl.fill.body != nil {
+	if fl.err != nil || !fl.stored || fl.fill.body != nil {
 		return false
 	}
 	fl.body.mu.Lock()
 	got, lost := fl.body.end, fl.body.lost
 	fl.body.mu.Unlock()
 	o := &fl.p.o.Fill
-	return !lost && (fl.length-got <= int64(o.CompleteMissing) && o.CompleteMissing > 0 ||
-		o.CompletePercent > 0 && got >= fl.length/100*int64(o.CompletePercent))
+	switch {
+	case lost:
+		return false
+	case fl.behind:
+		return true
+	case fl.length < 0:
+		return false
+	}
+	return fl.length-got <= int64(o.CompleteMissing) && o.CompleteMissing > 0 ||
+		o.CompletePercent > 0 && got >= fl.length/100*int64(o.CompletePercent)
 }
 
 // drop keeps every flight of key from being joined by requests that come after

@@ -30,6 +30,9 @@ func (x *exchange) serve() {
 
 // answer serves from the store what may be served from it, and fetches the rest.
 func (x *exchange) answer() {
+	if len(x.r.TransferEncoding) > 0 { // net/http takes it out, the policy must know of a body
+		x.r.Header["Transfer-Encoding"] = x.r.TransferEncoding
+	}
 	x.req = cache.NewRequest(x.r.Method, cache.Key(x.url), x.r.Header)
 	if ok, fwd, why := x.rules.policy.Lookup(x.req); !ok {
 		x.forward(fwd, why)

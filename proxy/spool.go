@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -13,16 +14,18 @@ import (
 // reader never holds up a fetch that is stored. What the store does not take
 // goes through a ring of fixed size, and there the slowest reader sets the pace.
 type spool struct {
-	w    cache.Writer // nil: nothing of this body is stored
-	size int          // of the ring
+	w      cache.Writer // nil: nothing of this body is stored
+	size   int          // of the ring
+	onLost func()       // called once when w takes no more, nil: nobody cares
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
-	lost    bool   // w takes no more
+	lost    bool   // w takes no more; changed by the fetch only
 	kept    int64  // bytes that w holds
+	from    int64  // the ring holds the bytes from here to end
 	end     int64  // bytes written
 	shown   int64  // bytes readers may see, at most end
-	ring    []byte // the bytes from max(kept, end-size) to end
+	ring    []byte // made when w has not taken something
 	readers []*spoolReader
 	done    bool
 	err     error // final; nil after a whole body
@@ -43,16 +46,20 @@ type spoolReader struct {
 	moved bool            // something was read since then
 }
 
-// write appends p. Readers see it at once, or with hold only after show or
-// finish. It blocks while the ring is full.
+// write appends p. Readers see it at once, or with hold only after finish. It
+// blocks while the ring is full.
 func (s *spool) write(ctx context.Context, p []byte, hold bool) error {
 	for len(p) > 0 {
-		n, err := s.accept(ctx, p)
-		if err != nil {
-			return err
+		n := s.keep(p)
+		s.mu.Lock()
+		if n == 0 {
+			var err error
+			if n, err = s.buffer(ctx, p); err != nil {
+				s.mu.Unlock()
+				return err
+			}
 		}
 		p = p[n:]
-		s.mu.Lock()
 		s.end += int64(n)
 		if !hold || len(p) > 0 {
 			s.shown = s.end
@@ -63,28 +70,35 @@ func (s *spool) write(ctx context.Context, p []byte, hold bool) error {
 	return nil
 }
 
-// accept takes some of p into the store's writer or, where that fails, the ring.
-func (s *spool) accept(ctx context.Context, p []byte) (int, error) {
-	if s.w != nil && !s.lost {
-		n, err := s.w.Write(p)
-		s.mu.Lock()
-		s.kept += int64(n)
-		s.lost = err != nil
-		s.mu.Unlock()
-		if n > 0 || err == nil {
-			return n, nil
-		}
+// keep gives p to the store's writer and returns how much of it that took.
+func (s *spool) keep(p []byte) int {
+	if !s.intact() {
+		return 0
 	}
+	n, err := s.w.Write(p)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.kept += int64(n)
+	s.from = s.kept
+	s.lost = err != nil || n < len(p)
+	s.mu.Unlock()
+	if s.lost && s.onLost != nil {
+		s.onLost()
+	}
+	return n
+}
+
+// buffer puts some of p into the ring, once there is room. mu is held, so that
+// nobody reads what is being overwritten.
+func (s *spool) buffer(ctx context.Context, p []byte) (int, error) {
 	if s.ring == nil {
 		s.ring = make([]byte, s.size)
 	}
 	for {
-		room := s.low() + int64(s.size) - s.end
-		if room > 0 {
+		if room := s.low() + int64(s.size) - s.end; room > 0 {
 			at := int(s.end % int64(s.size))
-			return copy(s.ring[at:min(s.size, at+int(min(room, int64(len(p)))))], p), nil
+			n := copy(s.ring[at:min(s.size, at+int(min(room, int64(len(p)))))], p)
+			s.from = max(s.from, s.end+int64(n)-int64(s.size))
+			return n, nil
 		}
 		if err := s.wait(ctx); err != nil {
 			return 0, err
@@ -92,12 +106,14 @@ func (s *spool) accept(ctx context.Context, p []byte) (int, error) {
 	}
 }
 
-// low is the lowest offset of the ring that a reader still wants. mu is held.
+// low is the lowest offset of the ring that a reader still wants. Without
+// readers nothing is forgotten: the first is on its way, or else the fetch is
+// cancelled. mu is held.
 func (s *spool) low() int64 {
-	low := s.end
 	if len(s.readers) == 0 {
-		low = max(s.kept, s.end-int64(s.size))
+		return s.from
 	}
+	low := s.end
 	for _, r := range s.readers {
 		low = min(low, max(r.off, s.kept))
 	}
@@ -107,15 +123,28 @@ func (s *spool) low() int64 {
 // intact reports whether the store's writer has taken every byte.
 func (s *spool) intact() bool { return s.w != nil && !s.lost }
 
-// finish ends the body; err nil means that it is whole.
+// finish ends the body, once; err nil means that it is whole.
 func (s *spool) finish(err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // to readers EOF is the proper end
+	}
 	s.done, s.err = true, err
 	if err == nil {
 		s.shown = s.end
 	}
 	s.wake()
-	s.mu.Unlock()
+}
+
+// whole reports whether the body has ended properly.
+func (s *spool) whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done && s.err == nil
 }
 
 // attach adds a reader that begins at off, and fails when bytes from there on
@@ -123,7 +152,7 @@ func (s *spool) finish(err error) {
 func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if off < s.end-int64(s.size) && off >= s.kept || off < s.kept && s.kept < s.end-int64(s.size) {
+	if off < s.from && (off >= s.kept || s.kept < s.from) {
 		return nil
 	}
 	r := &spoolReader{s: s, ctx: ctx, off: off, moved: true}
@@ -196,7 +225,7 @@ func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
 
 // fromRing copies what the ring has at off; 0 when that is forgotten. mu is held.
 func (s *spool) fromRing(p []byte, off int64) int {
-	if off < s.end-int64(s.size) {
+	if off < s.from {
 		return 0
 	}
 	at := int(off % int64(s.size))

@@ -141,3 +141,68 @@ func TestSpoolEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Nothing is forgotten before the first reader came, and no byte is overwritten
+// under one that came late.
+func TestR0001_SpoolWaitsForItsFirstReader(t *testing.T) {
+	body := pattern(100_000)
+	s := &spool{size: 4 << 10}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.write(t.Context(), body, false); err != nil {
+			t.Error(err)
+		}
+		s.finish(nil)
+	})
+	for full := false; !full; {
+		s.mu.Lock()
+		full = s.end == int64(s.size)
+		s.mu.Unlock()
+	}
+	r := s.attach(t.Context(), 0)
+	if r == nil {
+		t.Fatal("the beginning is gone")
+	}
+	got, err := readAll(r, 0, 1000)
+	if err != nil || !bytes.Equal(got, body) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	wg.Wait()
+}
+
+// Readers that come and go at any time while the ring turns see right bytes or none.
+func TestSpoolLateReaders(t *testing.T) {
+	body := pattern(2_000_000)
+	s := &spool{size: 4 << 10, w: &memWriter{limit: 10_000}}
+	first := s.attach(t.Context(), 0)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for !s.whole() {
+				s.mu.Lock()
+				off := max(0, s.end-int64(i)*1400)
+				s.mu.Unlock()
+				r := s.attach(t.Context(), off)
+				if r == nil {
+					continue
+				}
+				buf := make([]byte, 3000)
+				if n, err := r.ReadAt(buf, off); !bytes.Equal(buf[:n], body[off:off+int64(n)]) || n == 0 && !errors.Is(err, io.EOF) {
+					t.Errorf("%d bytes at %d are wrong, or %v", n, off, err)
+				}
+				r.detach()
+			}
+		})
+	}
+	wg.Go(func() {
+		defer first.detach()
+		if got, err := readAll(first, 0, 900); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
+	if err := s.write(t.Context(), body, false); err != nil {
+		t.Fatal(err)
+	}
+	s.finish(nil)
+	wg.Wait()
+}

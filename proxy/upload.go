@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// linger is how long the rest of a request body that nobody wants is read, so
+// that its sender gets to see the response.
+const linger = time.Second
+
+var errBodyStopped = errors.New("the rest of the request body is not wanted")
+
+// clientBody is a request's body, each part of it under a deadline. Its reader
+// may outlast the exchange, the server's body must not be read then: stop
+// divides the two.
+type clientBody struct {
+	src      io.ReadCloser
+	rc       *http.ResponseController
+	patience time.Duration // for the next part
+
+	reading sync.Mutex // held while src is being read
+
+	mu      sync.Mutex // guards what follows, and the order of deadlines
+	all     bool       // src has been read to its end
+	stopped bool
+}
+
+// Read implements io.Reader.
+func (b *clientBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if err := b.await(); err != nil {
+		return 0, err
+	}
+	n, err := b.src.Read(p)
+	if err != nil {
+		b.ended(err)
+	}
+	return n, err
+}
+
+func (b *clientBody) await() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return errBodyStopped
+	}
+	return b.deadline(time.Now().Add(b.patience))
+}
+
+func (b *clientBody) ended(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = b.all || err == io.EOF //nolint:errorlint // a wrapped EOF is not the proper end
+	if !b.stopped {
+		b.deadline(time.Time{}) // or the watch for a client that leaves would end with it
+	}
+}
+
+// SetReadDeadline is how package upstream ends a read under way; there will be
+// no other.
+func (b *clientBody) SetReadDeadline(t time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
+	if b.all {
+		return nil
+	}
+	return b.deadline(t)
+}
+
+// stop returns when nobody reads src any more, and nobody will.
+func (b *clientBody) stop() {
+	b.SetReadDeadline(time.Unix(1, 0)) // fails only with the connection
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if !b.whole() {
+		b.deadline(time.Now().Add(linger)) // for what the server still reads of it
+	}
+}
+
+// whole reports whether the body has been read to its end.
+func (b *clientBody) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all
+}
+
+// Close does nothing: src is the server's to close.
+func (b *clientBody) Close() error { return nil }
+
+func (b *clientBody) deadline(t time.Time) error {
+	if err := b.rc.SetReadDeadline(t); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
