@@ -88,6 +88,22 @@ func (c *countedConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
+// reset makes the next Close break the connection off, which no client takes
+// for the end of a body.
+func (c *countedConn) reset() {
+	for nc := c.Conn; ; {
+		switch n := nc.(type) {
+		case interface{ SetLinger(int) error }:
+			n.SetLinger(0) // fails only with the connection
+			return
+		case interface{ NetConn() net.Conn }:
+			nc = n.NetConn()
+		default:
+			return
+		}
+	}
+}
+
 // NetConn returns the connection beneath, for splice(2).
 func (c *countedConn) NetConn() net.Conn { return c.Conn }
 

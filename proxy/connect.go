@@ -17,7 +17,7 @@ func (x *exchange) tunnel() {
 
 // wantsUpgrade reports a request to change the protocol of the connection.
 func wantsUpgrade(r *http.Request) bool {
-	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) {
+	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) || onlyH2C(r.Header["Upgrade"]) {
 		return false
 	}
 	for opt := range connectionOptions(r.Header) {
@@ -28,9 +28,14 @@ func wantsUpgrade(r *http.Request) bool {
 	return false
 }
 
+// onlyH2C reports an offer of HTTP/2 and nothing else, which RFC 9113 §3.1 has
+// withdrawn; such a request is a plain one.
+func onlyH2C(offers []string) bool { return len(offers) == 1 && strings.EqualFold(offers[0], "h2c") }
+
 // upgrade carries a request that asks for another protocol, such as WebSocket.
 func (x *exchange) upgrade() {
 	x.log.Result.Tag = accesslog.TagMiss
+	x.forwardedFor()
 	protocol := strings.Join(x.r.Header["Upgrade"], ", ")
 	r := x.r.Clone(x.r.Context())
 	r.URL, r.Header = x.url, x.outgoing()

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,16 +18,19 @@ const writePiece = 1 << 20
 // stored answers from a stored response of the given age; src holds the body
 // that m describes.
 func (x *exchange) stored(m *cache.Meta, src source, a cache.Answer, age time.Duration) {
+	x.storedFields(m, age)
+	x.deliver(m, src, a)
+}
+
+// storedFields sets the fields of a response that was fetched for another request.
+func (x *exchange) storedFields(m *cache.Meta, age time.Duration) {
 	x.setFields(m.Header)
 	x.w.Header()["Age"] = []string{strconv.FormatInt(min(int64(age/time.Second), 1<<31), 10)}
-	x.deliver(m, src, a)
 }
 
 func (x *exchange) setFields(from http.Header) {
 	h := x.w.Header()
-	for k, v := range from {
-		h[k] = v
-	}
+	maps.Copy(h, from)
 }
 
 // deliver sends what m, src and the fields that are set already make.

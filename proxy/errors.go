@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"html/template"
 	"net/http"
@@ -24,6 +25,7 @@ const (
 	errTooBig        = "ERR_TOO_BIG"
 	errCannotForward = "ERR_CANNOT_FORWARD"
 	errOnlyIfCached  = "ERR_ONLY_IF_CACHED_MISS"
+	errShuttingDown  = "ERR_SHUTTING_DOWN"
 )
 
 const allowedMethods = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, CONNECT"
@@ -63,6 +65,8 @@ func refusalOf(err error) *refusal {
 	r := &refusal{status: e.Status, page: e.Page, kind: e.Type, why: why, keep: true, err: e.Err}
 	var denied *acl.Denied
 	switch {
+	case errors.Is(err, context.Canceled): // ours: a client that is gone is told nothing
+		r.status, r.page, r.kind, r.why = http.StatusServiceUnavailable, errShuttingDown, "proxy_internal_error", pageTexts[errShuttingDown]
 	case errors.As(err, &denied) && denied.Reason == acl.DeniedLoop:
 		return refuse(http.StatusBadGateway, errCannotForward, "The destination is this proxy itself.").as("proxy_loop_detected")
 	case e.Type == "destination_ip_prohibited":
@@ -83,7 +87,7 @@ var pageTexts = map[string]string{
 	"ERR_INVALID_RESP":        "The origin server sent something that is not a valid HTTP response.",
 	"ERR_SECURE_CONNECT_FAIL": "A secure connection to the origin server could not be made.",
 	errCannotForward:          "The request could not be forwarded.",
-	"ERR_SHUTTING_DOWN":       "This proxy is shutting down.",
+	errShuttingDown:           "This proxy is shutting down.",
 }
 
 // pages render error pages.
@@ -114,10 +118,13 @@ func (x *exchange) fail(f *refusal) {
 		x.clientGone()
 	}
 	var b strings.Builder
-	x.p.page.t.Execute(&b, struct {
+	err := x.p.page.t.Execute(&b, struct {
 		Status                     int
 		Text, Page, URL, Why, Node string
 	}{f.status, http.StatusText(f.status), f.page, clip(x.log.URL, 2048), f.why, x.p.page.node})
+	if err != nil {
+		panic(err) // the template is ours
+	}
 	h := x.w.Header()
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
 	h["Content-Language"] = []string{"en"}
@@ -158,9 +165,6 @@ func (x *exchange) note(f *refusal) {
 }
 
 func errno(err error) int {
-	var n syscall.Errno
-	if errors.As(err, &n) {
-		return int(n)
-	}
-	return 0
+	n, _ := errors.AsType[syscall.Errno](err)
+	return int(n)
 }

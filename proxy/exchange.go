@@ -3,10 +3,12 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,13 +134,13 @@ func (x *exchange) writeHead(status int) {
 
 func (x *exchange) squidFields(h http.Header) {
 	what := "MISS"
-	if x.status.Hit {
+	if x.status.Hit || x.log.Result.Tag == accesslog.TagRefreshUnmodified {
 		what = "HIT"
 	}
-	h["X-Cache"] = append(h["X-Cache"][:len(h["X-Cache"]):len(h["X-Cache"])], what+" from "+x.p.d.Node)
+	h["X-Cache"] = append(slices.Clip(h["X-Cache"]), what+" from "+x.p.d.Node)
 	if addr, ok := x.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		_, port, _ := net.SplitHostPort(addr.String())
-		h["X-Cache-Lookup"] = append(h["X-Cache-Lookup"][:len(h["X-Cache-Lookup"]):len(h["X-Cache-Lookup"])], what+" from "+x.p.d.Node+":"+port)
+		h["X-Cache-Lookup"] = append(slices.Clip(h["X-Cache-Lookup"]), what+" from "+x.p.d.Node+":"+port)
 	}
 }
 
@@ -150,9 +152,7 @@ func (x *exchange) interim(code int, h http.Header) {
 	}
 	out := x.w.Header()
 	clear(out)
-	for k, v := range stripHop(h, true) {
-		out[k] = v
-	}
+	maps.Copy(out, stripHop(h, true))
 	if x.writeDeadline() == nil {
 		x.w.WriteHeader(code)
 	}
@@ -168,6 +168,9 @@ func (x *exchange) from(route upstream.Route) {
 // response. It does not return.
 func (x *exchange) abort() {
 	x.log.Result.Aborted = true
+	if x.headSent && x.conn != nil && !x.r.ProtoAtLeast(1, 1) {
+		x.conn.reset() // a close is how bodies end in HTTP/1.0
+	}
 	panic(http.ErrAbortHandler)
 }
 

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/cachenode/cachenode/accesslog"
@@ -33,8 +35,9 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 	}
 	f.alone = f.method != http.MethodGet || f.body != nil || x.req.NoStore() ||
 		personal(f.header, base != nil) || base == nil && x.p.flights.wasAlone(x.req.Key)
-	if base != nil && f.method == http.MethodGet {
+	if base != nil { // also for HEAD: else a 304 would answer its client's validators, not ours
 		delete(f.header, "Range")
+		delete(f.header, "If-Range")
 		cache.SetValidators(f.header, base.Meta())
 	}
 	if strings.Count(f.header.Get("Range"), ",") >= manyRanges {
@@ -77,7 +80,7 @@ func (x *exchange) outgoing() http.Header {
 	switch x.p.o.Headers.ForwardedFor {
 	case "add":
 		old := h["X-Forwarded-For"]
-		h["X-Forwarded-For"] = append(old[:len(old):len(old)], x.log.Client.String())
+		h["X-Forwarded-For"] = append(slices.Clip(old), x.log.Client.String())
 	case "delete":
 		delete(h, "X-Forwarded-For")
 	}
@@ -123,7 +126,8 @@ func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
 		return false
 	}
 	if joined && !x.shares(fl) {
-		return true
+		// A failing origin is not asked once more by each who waits.
+		return f.base == nil || fl.status < 500 || !x.stale(fl, f.base)
 	}
 	x.status.Collapsed, x.log.Result.Collapsed = joined, joined
 	x.from(fl.route)
@@ -139,10 +143,13 @@ func (x *exchange) release(f fill) {
 
 // shares reports whether another's fetch answers this request too.
 func (x *exchange) shares(fl *flight) bool {
-	if fl.err != nil {
+	switch {
+	case fl.err != nil:
 		return true
+	case fl.meta == nil, fl.validated && !fl.stored, !fl.validated && fl.meta.Spans != nil:
+		return false
 	}
-	return fl.meta != nil && x.rules.policy.Shareable(x.req, fl.meta, x.p.d.Clock())
+	return x.rules.policy.Shareable(x.req, fl.meta, x.p.d.Clock())
 }
 
 // settle answers from a fetch whose outcome is there.
@@ -150,11 +157,11 @@ func (x *exchange) settle(fl *flight, f fill) {
 	base := f.base
 	validating := base != nil && f.missing.Len == 0
 	switch {
-	case fl.err == errOtherRepresentation:
+	case errors.Is(fl.err, errOtherRepresentation):
 		x.p.d.Store.Delete(x.req.Key)
 		x.fetch(x.fill(nil))
 	case fl.validated && validating:
-		x.fromStored(fl, base)
+		x.fromStored(fl)
 	case fl.validated: // an object that had come in just before this fetch
 		x.found(fl)
 	case validating && (fl.err != nil || fl.status >= 500) && x.stale(fl, base):
@@ -170,17 +177,20 @@ func (x *exchange) settle(fl *flight, f fill) {
 }
 
 // fromStored answers with the stored response that the origin found still good.
-func (x *exchange) fromStored(fl *flight, base cache.Object) {
+func (x *exchange) fromStored(fl *flight) {
+	base := fl.fill.base // not ours: the body must be the one that was validated
 	x.log.Result.Tag = accesslog.TagRefreshUnmodified
 	d := x.rules.policy.Reuse(x.req, fl.meta, x.p.d.Clock())
-	x.status.Fwd, x.status.Hit = "", true
-	x.status.HasTTL, x.status.TTL, x.status.Detail = true, d.TTL, "revalidated"
+	x.status.FwdStatus, x.status.HasTTL, x.status.TTL = http.StatusNotModified, true, d.TTL
 	answer := cache.Evaluate(x.req, fl.meta)
 	if len(answer.Missing) > 0 || base.Verify() != nil {
-		x.status.Hit = false
+		x.log.Result.Tag = accesslog.TagNone
 		x.forward(cache.FwdPartial, "")
 		x.refetch()
 		return
+	}
+	if cookie := fl.header["Set-Cookie"]; cookie != nil && !x.status.Collapsed {
+		x.w.Header()["Set-Cookie"] = cookie // it is for this client, whether stored or not
 	}
 	x.stored(fl.meta, base, answer, d.Age)
 }
@@ -260,8 +270,8 @@ func (x *exchange) fromFlight(fl *flight) {
 	}
 	defer src.detach()
 	src.idle = x.push
-	if x.status.Collapsed {
-		x.setFields(m.Header) // another's response, less what was his alone
+	if x.status.Collapsed { // another's response, less what was his alone
+		x.storedFields(m, x.rules.policy.Reuse(x.req, m, x.p.d.Clock()).Age)
 	} else {
 		x.setFields(fl.header)
 	}

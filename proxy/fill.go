@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -104,7 +105,7 @@ func (fl *flight) foundMeanwhile() bool {
 		m := o.Meta()
 		if f.base == nil && f.rules.policy.Shareable(f.req, m, now) && len(cache.Evaluate(f.req, m).Missing) == 0 && o.Verify() == nil {
 			f.base = o
-			fl.meta, fl.status, fl.validated = m, m.Status, true
+			fl.meta, fl.status, fl.validated, fl.stored = m, m.Status, true, true
 			continue
 		}
 		o.Release()
@@ -145,15 +146,36 @@ func (fl *flight) exchange(ctx context.Context) (*http.Response, upstream.Route,
 func (fl *flight) freshen(resp *http.Response, sent time.Time, route upstream.Route) bool {
 	f := &fl.fill
 	resp.Body.Close()
-	m, ok := cache.Freshen(f.base.Meta(), stripHop(resp.Header, true), sent, fl.p.d.Clock())
-	if !ok {
+	h := stripHop(resp.Header, true)
+	m, ok := cache.Freshen(f.base.Meta(), h, sent, fl.p.d.Clock())
+	if !ok || f.missing.Len > 0 { // a part cannot be asked for by its validator
 		return false
 	}
-	if err := fl.p.d.Store.Update(f.base, m); err != nil {
+	fl.header, fl.meta, fl.status, fl.validated, fl.route = h, m, m.Status, true, route
+	if fl.stored = f.mayShare(m); fl.stored {
+		fl.update(f.base, m)
+	}
+	return true
+}
+
+// mayShare reports whether others may be served m, a stored response with the
+// fields of the answer to this request (RFC 9111 §3.5, §5.2.1.5).
+func (f *fill) mayShare(m *cache.Meta) bool {
+	req := f.req
+	if req.Method != http.MethodGet {
+		req = cache.NewRequest(http.MethodGet, req.Key, req.Header)
+	}
+	switch _, why := f.rules.policy.Admit(req, http.StatusOK, m.Header, m.Requested, m.Received); why {
+	case cache.ReasonAuthorization, cache.ReasonRequestNoStore, cache.ReasonSetCookie:
+		return false
+	}
+	return true
+}
+
+func (fl *flight) update(o cache.Object, m *cache.Meta) {
+	if err := fl.p.d.Store.Update(o, m); err != nil {
 		fl.p.d.Log.Warn("freshened response not stored", "error", err)
 	}
-	fl.meta, fl.status, fl.validated, fl.route = m, m.Status, true, route
-	return true
 }
 
 // unconditional takes the conditions, and the range, out of the request.
@@ -196,10 +218,8 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 
 	err := fl.move(ctx, resp, pieces)
 	if err == nil {
-		for k, v := range resp.Trailer {
-			fl.trailer[k] = v
-		}
-		err = fl.commit()
+		maps.Copy(fl.trailer, resp.Trailer)
+		fl.commit()
 	}
 	fl.body.finish(err)
 }
@@ -239,8 +259,8 @@ func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
 		if i == pick {
 			if m := cache.FreshenHead(o.Meta(), h, sent, received); m == nil {
 				store.Delete(fl.fill.req.Key)
-			} else if err := store.Update(o, m); err != nil {
-				fl.p.d.Log.Warn("freshened response not stored", "error", err)
+			} else if fl.fill.mayShare(m) {
+				fl.update(o, m)
 			}
 		}
 		o.Release()
@@ -252,17 +272,21 @@ func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
 func (fl *flight) invalidate() {
 	f := &fl.fill
 	for _, key := range cache.Invalidates(f.req, f.url, fl.status, fl.header) {
+		fl.p.flights.drop(key) // first: what is fetched now must not be stored behind the deletion
 		fl.p.d.Store.Delete(key)
-		fl.p.flights.drop(key)
 	}
 }
 
 // openWriter lets the store have the body, if the store will.
 func (fl *flight) openWriter() {
-	if fl.meta == nil {
+	if fl.meta == nil || fl.why != cache.ReasonStored {
 		return
 	}
 	w, err := fl.p.d.Store.Create(fl.meta)
+	if err == nil && fl.p.flights.epoch(fl.meta.Key) != fl.epoch {
+		w.Close()
+		err = errInvalidated
+	}
 	if err != nil {
 		fl.why = cache.Reason(storeReason(err))
 		if fl.fill.missing.Len > 0 {
@@ -274,9 +298,15 @@ func (fl *flight) openWriter() {
 	fl.body.w, fl.stored = w, true
 }
 
+// errInvalidated says that a response may be older than what invalidated it.
+var errInvalidated = errors.New("invalidated while it was fetched")
+
 func storeReason(err error) string {
-	if errors.Is(err, cache.ErrTooLarge) {
+	switch {
+	case errors.Is(err, cache.ErrTooLarge):
 		return "too-large"
+	case errors.Is(err, errInvalidated):
+		return "invalidated"
 	}
 	return "store-full"
 }
@@ -312,19 +342,18 @@ func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) e
 }
 
 // commit makes the object visible if all of it is in the store.
-func (fl *flight) commit() error {
+func (fl *flight) commit() {
 	if !fl.stored || !fl.body.intact() {
-		return nil
+		return
 	}
 	m, ok := cache.Complete(fl.meta, fl.body.end)
 	if !ok {
 		fl.p.d.Log.Debug("response not stored: its length is not what its head says", "key", fl.fill.req.Key)
-		return nil
+		return
 	}
 	if err := fl.body.w.Commit(m); err != nil && !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
-	return nil
 }
 
 // copyBuffers hold 32 KiB, which fits the first-level cache of a core.

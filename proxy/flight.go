@@ -19,6 +19,7 @@ type flight struct {
 	p      *Proxy
 	fill   fill
 	name   flightName // zero: nobody else may join
+	epoch  uint64     // of its key when it began
 	cancel context.CancelFunc
 	infos  chan interim  // informational responses for whoever began it
 	head   chan struct{} // closed when outcome is there
@@ -40,7 +41,7 @@ type outcome struct {
 	trailer   http.Header    // complete when the body has ended
 	meta      *cache.Meta    // how to serve others from it; nil: it is this client's alone
 	validated bool           // meta is the stored response, found still good
-	stored    bool           // it goes into the store
+	stored    bool           // it goes into the store, or what it freshened did
 	why       cache.Reason   // of storing or not
 	route     upstream.Route // where it was fetched
 }
@@ -64,6 +65,8 @@ type flights struct {
 	maxWaiters int
 	background chan struct{} // a slot for each refresh behind clients
 	alone      [4096]atomic.Uint64
+	epochs     [4096]atomic.Uint64 // how often keys of this hash were invalidated
+	purges     atomic.Uint64
 }
 
 func (f *flights) init(o FillOptions) {
@@ -97,7 +100,7 @@ func (p *Proxy) join(f fill) (fl *flight, joined bool) {
 func (p *Proxy) launch(f fill, name flightName) *flight {
 	ctx, cancel := context.WithCancel(p.ctx)
 	fl := &flight{
-		p: p, fill: f, name: name, cancel: cancel, readers: 1,
+		p: p, fill: f, name: name, epoch: p.flights.epoch(f.req.Key), cancel: cancel, readers: 1,
 		infos: make(chan interim, 4), // a burst of hints; more are dropped
 		head:  make(chan struct{}), done: make(chan struct{}),
 	}
@@ -234,9 +237,27 @@ func (fl *flight) worthCompleting() bool {
 		o.CompletePercent > 0 && got >= fl.length/100*int64(o.CompletePercent)
 }
 
-// drop keeps every flight of key from being joined by requests that come after
-// the key was invalidated.
+// epoch changes whenever key is invalidated, by a collision for nothing: that
+// costs one response that is not stored.
+func (f *flights) epoch(key string) uint64 {
+	return f.epochs[xxh3.HashString(key)%uint64(len(f.epochs))].Load() + f.purges.Load()
+}
+
+// Purged tells the fetches under way that something was purged: what they bring
+// is not stored, and answers nobody who comes later. It is to be called before
+// the store is purged.
+func (p *Proxy) Purged() {
+	f := &p.flights
+	f.purges.Add(1)
+	f.mu.Lock()
+	clear(f.by)
+	f.mu.Unlock()
+}
+
+// drop keeps every flight of key from being stored, and from being joined by
+// requests that come after the key was invalidated.
 func (f *flights) drop(key string) {
+	f.epochs[xxh3.HashString(key)%uint64(len(f.epochs))].Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name := range f.by {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -62,7 +63,7 @@ func connectionOptions(h http.Header) func(yield func(string) bool) {
 // addVia appends our member to a copy of the field (RFC 9110 §7.6.3).
 func (p *Proxy) addVia(h http.Header, minor int) {
 	old := h["Via"]
-	h["Via"] = append(old[:len(old):len(old)], p.via[min(max(minor, 0), 1)])
+	h["Via"] = append(slices.Clip(old), p.via[min(max(minor, 0), 1)])
 }
 
 // looped reports whether this node is among those that handled the request.

@@ -11,8 +11,8 @@ import (
 // managerPath is where squid's tools look for its manager pages.
 const managerPath = "/squid-internal-mgr/"
 
-// local answers what is meant for this node itself: the manager pages, and
-// OPTIONS that may go no further (RFC 9110 §7.6.2, §9.3.7).
+// local answers what is meant for this node itself: the manager pages and
+// OPTIONS * (RFC 9110 §9.3.7).
 func (x *exchange) local() bool {
 	switch {
 	case x.r.Method == http.MethodConnect:
@@ -20,8 +20,9 @@ func (x *exchange) local() bool {
 	case strings.HasPrefix(x.r.URL.Path, managerPath) && x.r.URL.Host == "" && x.p.d.Manager != nil:
 		x.manager()
 		return true
-	case x.r.Method == http.MethodOptions:
-		return x.options()
+	case x.r.Method == http.MethodOptions && x.r.RequestURI == "*":
+		x.options()
+		return true
 	}
 	return false
 }
@@ -39,24 +40,26 @@ func (x *exchange) manager() {
 	x.log.ContentType = x.w.Header().Get("Content-Type")
 }
 
-// options answers OPTIONS for this node, and counts Max-Forwards down for others.
-func (x *exchange) options() bool {
+// lastHop counts Max-Forwards down and reports whether the request may go no
+// further (RFC 9110 §7.6.2).
+func (x *exchange) lastHop() bool {
 	left, err := strconv.ParseUint(x.r.Header.Get("Max-Forwards"), 10, 31)
-	if x.r.RequestURI != "*" {
-		if err != nil {
-			return false
-		}
-		if left > 0 {
-			x.r.Header["Max-Forwards"] = []string{strconv.FormatUint(left-1, 10)}
-			return false
-		}
+	if err != nil {
+		return false
 	}
+	if left > 0 {
+		x.r.Header["Max-Forwards"] = []string{strconv.FormatUint(left-1, 10)}
+	}
+	return left == 0
+}
+
+// options answers OPTIONS for this node.
+func (x *exchange) options() {
 	h := x.w.Header()
 	h["Allow"] = []string{allowedMethods}
 	setLength(h, 0)
 	x.log.Result.Tag = accesslog.TagMiss
 	x.writeHead(http.StatusOK)
-	return true
 }
 
 type statusRecorder struct {

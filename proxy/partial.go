@@ -51,9 +51,11 @@ func (fl *flight) combine(h http.Header, sent, received time.Time) merge {
 		return merge{}
 	}
 	base := f.base.Meta()
-	if fl.status == http.StatusPartialContent && f.base.Verify() == nil {
-		if m, ok := cache.Combine(base, h, f.missing, sent, received); ok && fl.length == f.missing.Len {
+	span, _, ok := cache.ParseContentRange(h.Get("Content-Range"))
+	if ok && span == f.missing && fl.length == span.Len && fl.status == http.StatusPartialContent && f.base.Verify() == nil {
+		if m, ok := cache.Combine(base, h, f.missing, sent, received); ok {
 			fl.meta, fl.length = m, m.Length
+			_, fl.why = f.rules.policy.Admit(f.req, http.StatusOK, m.Header, sent, received)
 			return around(base.Spans, f.missing)
 		}
 	}

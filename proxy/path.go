@@ -23,6 +23,8 @@ func (x *exchange) serve() {
 		x.tunnel()
 	case wantsUpgrade(x.r):
 		x.upgrade()
+	case x.r.Method == http.MethodOptions && x.lastHop():
+		x.options()
 	default:
 		x.answer()
 	}
@@ -30,13 +32,13 @@ func (x *exchange) serve() {
 
 // answer serves from the store what may be served from it, and fetches the rest.
 func (x *exchange) answer() {
+	x.forwardedFor()
 	if len(x.r.TransferEncoding) > 0 { // net/http takes it out, the policy must know of a body
 		x.r.Header["Transfer-Encoding"] = x.r.TransferEncoding
 	}
 	x.req = cache.NewRequest(x.r.Method, cache.Key(x.url), x.r.Header)
 	if ok, fwd, why := x.rules.policy.Lookup(x.req); !ok {
-		x.forward(fwd, why)
-		x.fetch(x.fill(nil))
+		x.miss(fwd, why)
 		return
 	}
 	obj, fwd := x.lookup()

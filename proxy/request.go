@@ -90,7 +90,7 @@ func (x *exchange) checkAbsolute() (target, *refusal) {
 		return bad("the host or port of the request target is invalid")
 	}
 	x.url = &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
-	if path := rawPath(raw); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
+	if path := rawPath(raw); strings.HasPrefix(path, "/") {
 		x.url.Opaque = path // byte for byte as the client wrote it
 	}
 	return target{scheme, host, port}, nil
@@ -199,6 +199,9 @@ func withoutUserinfo(raw string) string {
 		return raw
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") {
+		return raw // a path
+	}
 	if !ok {
 		return raw[strings.LastIndexByte(raw, '@')+1:]
 	}

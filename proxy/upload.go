@@ -57,7 +57,7 @@ func (b *clientBody) ended(err error) {
 	defer b.mu.Unlock()
 	b.all = b.all || err == io.EOF //nolint:errorlint // a wrapped EOF is not the proper end
 	if !b.stopped {
-		b.deadline(time.Time{}) // or the watch for a client that leaves would end with it
+		_ = b.deadline(time.Time{}) // or the watch for a client that leaves would end with it
 	}
 }
 
@@ -75,11 +75,11 @@ func (b *clientBody) SetReadDeadline(t time.Time) error {
 
 // stop returns when nobody reads src any more, and nobody will.
 func (b *clientBody) stop() {
-	b.SetReadDeadline(time.Unix(1, 0)) // fails only with the connection
+	_ = b.SetReadDeadline(time.Unix(1, 0)) // fails only with the connection
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	if !b.whole() {
-		b.deadline(time.Now().Add(linger)) // for what the server still reads of it
+		_ = b.deadline(time.Now().Add(linger)) // for what the server still reads of it
 	}
 }
 
