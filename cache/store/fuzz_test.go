@@ -131,7 +131,7 @@ func FuzzSegment(f *testing.F) {
 			r := newBodyReader(sg, &record{id: e.id, loc: place{1, e.off}, meta: &cache.Meta{Length: e.length}})
 			defer r.close()
 			_, err := r.ReadAt(make([]byte, min(e.length, 1<<20)), 0)
-			if err != nil && err != io.EOF && !errors.Is(err, cache.ErrCorrupt) {
+			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, cache.ErrCorrupt) {
 				t.Errorf("error is %v", err)
 			}
 			return true

@@ -12,7 +12,15 @@ import (
 	"github.com/cachenode/cachenode/internal/units"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain looks for goroutines that are left. Those two badger leaves behind
+// when Open fails, which the tests of damaged stores provoke; an open badger has
+// others too.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
+		goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"),
+	)
+}
 
 // open opens a store for a test; change adapts the options.
 func open(t testing.TB, change func(o *store.Options)) *store.Store {
