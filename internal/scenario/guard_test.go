@@ -44,16 +44,17 @@ func TestForbiddenDestinations(t *testing.T) {
 func TestOwnAddresses(t *testing.T) {
 	t.Parallel()
 	n := start(t)
-	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "127.0.0.2"} {
+	for _, host := range []string{"127.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "localhost", "127.0.0.2"} {
 		_, admin, err := net.SplitHostPort(n.admin)
 		must(t, err)
 		for _, got := range []string{
 			n.raw("GET http://%s:%s/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", host, admin),
 			n.raw("CONNECT %s:%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", host, admin),
 		} {
-			if host == "127.0.0.2" {
-				if strings.Contains(got, "HTTP/1.1 200 ") {
-					t.Errorf("admin answers through %s", host)
+			if host == "localhost" || host == "127.0.0.2" {
+				// Other addresses too, where nobody listens: that may be said instead.
+				if strings.HasPrefix(got, "HTTP/1.1 2") {
+					t.Errorf("admin answers at %s", host)
 				}
 			} else if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 				t.Errorf("admin at %s is answered %q", host, clip(got, 300))

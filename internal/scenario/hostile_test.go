@@ -16,13 +16,13 @@ func TestOtherProtocolsOnThePort(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct{ name, bytes, status string }{
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 505), "400"},
-		{"SOCKS 5", "\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50\r\n\r\n", "400"},
-		{"SOCKS 4", "\x04\x01\x00\x50\x7f\x00\x00\x01user\x00\r\n\r\n", "400"},
-		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"},
+		{"SOCKS 5", "\x05\x01\x00", "400"},
+		{"SOCKS 4", "\x04\x01\x00\x50\x7f\x00\x00\x01user\x00", "400"},
+		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "4"},
 		{"HTTP/9.9", "GET http://127.0.0.1:1/ HTTP/9.9\r\nHost: x\r\n\r\n", "505"},
 		{"HTTP/0.9", "GET http://127.0.0.1:1/\r\n\r\n", "400"},
 		{"SSH", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "400"},
-		{"zeros", strings.Repeat("\x00", 600) + "\r\n\r\n", "400"},
+		{"zeros", strings.Repeat("\x00", 600), "400"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
@@ -30,7 +30,7 @@ func TestOtherProtocolsOnThePort(t *testing.T) {
 			if got != "" && !strings.HasPrefix(got, "HTTP/1.1 "+c.status) {
 				t.Errorf("answered %q, want %s", clip(got, 200), c.status)
 			}
-			if took := time.Since(began); took > 30*time.Second {
+			if took := time.Since(began); took > 8*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
