@@ -133,22 +133,27 @@ func (l *List) Check(q *Query) Verdict {
 	return Verdict{Allow: true, Rule: l.last.text}
 }
 
-// portAllowed is the port policy. Tunnels go to connect_ports; to an address
-// that allow_to names they may also go to unprivileged ports, since the
-// operator has vouched for that network: `--allow-to 127.0.0.0/8` is enough to
-// tunnel to a test server. A name gets no such grace, whatever it resolves to.
+// portAllowed is the port policy. For an address that allow_to names the
+// operator has vouched: tunnels may go to its unprivileged ports beside
+// connect_ports, so that `--allow-to 127.0.0.0/8` is enough to tunnel to a test
+// server, and other requests to any port. A name gets no such grace, whatever it
+// resolves to.
 func (l *List) portAllowed(q *Query, dst destination) (rule string, ok bool) {
 	if q.Port == 0 {
 		return l.text.safe, false
 	}
 	if q.Method != "CONNECT" {
-		return l.text.safe, l.safe.contains(q.Port)
+		return l.text.safe, l.safe.contains(q.Port) || l.vouchedFor(dst)
 	}
 	if l.connect.contains(q.Port) {
 		return "", true
 	}
-	vouched := q.Port >= 1024 && dst.literal.IsValid() && l.vouched.contains(dst.literal)
-	return l.text.connect, vouched
+	return l.text.connect, q.Port >= 1024 && l.vouchedFor(dst)
+}
+
+// vouchedFor reports whether dst is an address that allow_to names.
+func (l *List) vouchedFor(dst destination) bool {
+	return dst.literal.IsValid() && l.vouched.contains(dst.literal)
 }
 
 // WantsAddrs reports whether some rule looks at destination networks, so that a

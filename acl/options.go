@@ -20,8 +20,9 @@ type Options struct {
 	AllowFrom []string `yaml:"allow_from"`
 	// AllowTo lists destination networks that may be reached although the proxy
 	// otherwise refuses them: loopback, link-local, cloud metadata, multicast
-	// and reserved addresses. The node's own services stay refused. CONNECT may
-	// also reach ports from 1024 up on an address in this list.
+	// and reserved addresses. The node's own services stay refused. On an
+	// address in this list CONNECT may also reach ports from 1024 up, and other
+	// requests any port.
 	AllowTo []string `yaml:"allow_to"`
 	// ConnectPorts lists the ports and port ranges that CONNECT may tunnel to.
 	ConnectPorts []string `yaml:"connect_ports"`

@@ -60,7 +60,7 @@ func (n *Node) record(e *accesslog.Entry) {
 	result := e.Result.String()
 	n.metrics.Observe(&metrics.Sample{
 		Client: e.Client, Method: e.Method, Result: result, Status: e.Status, Duration: e.Duration,
-		BytesIn: e.BytesIn, BytesOut: e.BytesOut, Denied: deniedReason(e), Failed: e.ProxyError != "",
+		BytesIn: e.BytesIn, BytesOut: e.BytesOut, Denied: e.Denied, Failed: e.ProxyError != "",
 	})
 	if e.Hier != accesslog.HierNone && !e.Result.Collapsed {
 		n.metrics.ObserveFetch(&metrics.Fetch{
@@ -68,17 +68,6 @@ func (n *Node) record(e *accesslog.Entry) {
 			BytesIn: e.BytesOut, BytesOut: e.BytesIn, Failed: e.ProxyError != "",
 		})
 	}
-}
-
-// deniedReason is why the rules refused a request, "" when they did not.
-func deniedReason(e *accesslog.Entry) string {
-	switch {
-	case e.Result.Tag != accesslog.TagDenied:
-		return ""
-	case e.ProxyError == "destination_ip_prohibited":
-		return "destination"
-	}
-	return "rule"
 }
 
 func (n *Node) sources() metrics.Sources {
