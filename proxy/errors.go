@@ -114,7 +114,7 @@ func (x *exchange) fail(f *refusal) {
 	if x.headSent {
 		x.abort()
 	}
-	if x.r.Context().Err() != nil && f.err != nil {
+	if x.ctx.Err() != nil && f.err != nil {
 		x.clientGone()
 	}
 	var b strings.Builder

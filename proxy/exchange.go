@@ -28,7 +28,8 @@ type exchange struct {
 	url   *url.URL // the target, absolute; nil for CONNECT
 	req   *cache.Request
 
-	upload   *clientBody // on its way to the origin, nil: none
+	ctx      context.Context // ends when the client leaves
+	upload   *clientBody     // on its way to the origin, nil: none
 	conn     *countedConn
 	out0     int64
 	start    time.Time
@@ -42,7 +43,7 @@ type exchange struct {
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		p: p, rules: p.live.Load(), w: w, rc: http.NewResponseController(w), r: r,
-		conn: connOf(r.Context()), start: p.d.Clock(),
+		ctx: r.Context(), conn: connOf(r.Context()), start: p.d.Clock(),
 	}
 	if x.conn != nil {
 		x.out0 = x.conn.out.Load()

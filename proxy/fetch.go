@@ -27,8 +27,7 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 		f.req = cache.NewRequest(method, x.req.Key, x.r.Header)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
-		f.body = &clientBody{src: x.r.Body, rc: x.rc, patience: x.p.o.Client.BodyTimeout.D()}
-		x.upload = f.body
+		f.body = x.takeBody()
 		f.trailer = x.r.Trailer
 	} else {
 		f.length = 0
@@ -77,6 +76,13 @@ func (x *exchange) outgoing() http.Header {
 		delete(h, "Expect")
 	}
 	x.p.addVia(h, x.r.ProtoMinor)
+	return h
+}
+
+// forwardedFor applies the option of that name. The policy has to see the field
+// as the origin does, which may select by it.
+func (x *exchange) forwardedFor() {
+	h := x.r.Header
 	switch x.p.o.Headers.ForwardedFor {
 	case "add":
 		old := h["X-Forwarded-For"]
@@ -84,7 +90,6 @@ func (x *exchange) outgoing() http.Header {
 	case "delete":
 		delete(h, "X-Forwarded-For")
 	}
-	return h
 }
 
 // fetch makes or joins the fetch and answers from it.
@@ -121,7 +126,7 @@ func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
 	if joined {
 		inform = nil
 	}
-	if err := fl.wait(x.r.Context(), inform); err != nil {
+	if err := fl.wait(x.ctx, inform); err != nil {
 		x.clientGone()
 		return false
 	}
@@ -263,7 +268,7 @@ func (x *exchange) fromFlight(fl *flight) {
 	if len(answer.Spans) > 0 {
 		off, _ = bodyRun(m, answer.Spans[0])
 	}
-	src := fl.body.attach(x.r.Context(), off)
+	src := fl.body.attach(x.ctx, off)
 	if src == nil {
 		x.refetch()
 		return
@@ -292,7 +297,7 @@ func (x *exchange) refetch() {
 
 // relay passes the origin's response to the client who asked for it.
 func (x *exchange) relay(fl *flight) {
-	src := fl.body.attach(x.r.Context(), 0)
+	src := fl.body.attach(x.ctx, 0)
 	if src == nil {
 		x.refetch()
 		return

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -21,12 +22,32 @@ type clientBody struct {
 	src      io.ReadCloser
 	rc       *http.ResponseController
 	patience time.Duration // for the next part
+	server   context.Context
+	left     context.CancelFunc // ends the exchange's context
 
 	reading sync.Mutex // held while src is being read
 
 	mu      sync.Mutex // guards what follows, and the order of deadlines
 	all     bool       // src has been read to its end
 	stopped bool
+}
+
+// takeBody makes the request's body the upload of the exchange. For net/http
+// any failed read means that the client has left, also one that we end; from
+// here on we tell the two apart.
+func (x *exchange) takeBody() *clientBody {
+	if x.upload != nil {
+		return x.upload
+	}
+	b := &clientBody{src: x.r.Body, rc: x.rc, patience: x.p.o.Client.BodyTimeout.D(), server: x.ctx}
+	x.ctx, b.left = context.WithCancel(context.WithoutCancel(x.ctx))
+	context.AfterFunc(b.server, func() {
+		if b.whole() {
+			b.left()
+		}
+	})
+	x.upload = b
+	return b
 }
 
 // Read implements io.Reader.
@@ -55,9 +76,14 @@ func (b *clientBody) await() error {
 func (b *clientBody) ended(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.all = b.all || err == io.EOF //nolint:errorlint // a wrapped EOF is not the proper end
+	if err == io.EOF { //nolint:errorlint // a wrapped EOF is not the proper end
+		b.all = true
+	}
 	if !b.stopped {
 		_ = b.deadline(time.Time{}) // or the watch for a client that leaves would end with it
+	}
+	if b.all && b.server.Err() != nil || !b.all && !b.stopped && !isTimeout(err) {
+		b.left()
 	}
 }
 

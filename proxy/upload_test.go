@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/units"
 )
 
 // An origin may answer while the request is still on its way. net/http's server
@@ -114,5 +116,16 @@ func TestR0003_GetWithBodyIsNotCached(t *testing.T) {
 	got := r.raw("GET %s/q HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n", r.origin.URL)
 	if !strings.Contains(got, `answer to "xyz"`) {
 		t.Errorf("%q", got)
+	}
+}
+
+// A client that is too slow with its body is told so; net/http takes the end of
+// our patience for its leaving.
+func TestR0004_SlowBodyIsAnswered(t *testing.T) {
+	r := newRig(t, func(c *rigConfig) { c.proxy.Client.BodyTimeout = units.Duration(50 * time.Millisecond) })
+	r.page("/slow", func(w http.ResponseWriter, q *http.Request) { io.Copy(io.Discard, q.Body) })
+	got := r.raw("POST %s/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n12345", r.origin.URL)
+	if !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, "Connection: close") {
+		t.Errorf("got %q", clip(got, 500))
 	}
 }
