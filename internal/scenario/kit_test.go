@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,14 @@ const patience = 60 * time.Second
 // bin is where the binaries of this run are.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+// Scenarios mostly wait, so more of them run at a time than there are
+// processors; -parallel on the command line goes before it.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	os.Exit(runAll(m))
+}
 
 func runAll(m *testing.M) int {
 	var err error

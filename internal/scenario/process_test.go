@@ -95,7 +95,7 @@ func (n *node) launch() {
 	line = append(line, n.how.args...)
 	n.out, n.ended = &transcript{}, make(chan struct{})
 	n.cmd = exec.Command(line[0], line[1:]...)
-	n.cmd.Env = append(os.Environ(), n.how.env...)
+	n.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=50"), n.how.env...)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	must(n.t, n.cmd.Start())
 	go func(c *exec.Cmd, ended chan struct{}) {
