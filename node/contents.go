@@ -42,22 +42,9 @@ func (v view) Purge(ctx context.Context, p admin.Purge) (admin.PurgeResult, erro
 		}
 		*u.key = key
 	}
-	known := v.n.known(m.URL)
 	removed, err := v.n.store.Purge(ctx, m)
-	return admin.PurgeResult{Objects: int64(max(removed, known))}, err
-}
-
-// known counts the objects of a key, those included that the store has not
-// written out yet, which its own count leaves out.
-func (n *Node) known(key string) int {
-	if key == "" {
-		return 0
-	}
-	objs := n.store.Lookup(key)
-	for _, o := range objs {
-		o.Release()
-	}
-	return len(objs)
+	v.n.proxy.Unshare() // nobody shall join a fetch that began before
+	return admin.PurgeResult{Objects: int64(removed)}, err
 }
 
 func keyOfURL(s string) (string, error) {

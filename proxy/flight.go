@@ -254,6 +254,14 @@ func (p *Proxy) Purged() {
 	f.mu.Unlock()
 }
 
+// Unshare keeps the fetches under way from being joined by requests that come
+// later: what they fetch may have been purged meanwhile.
+func (p *Proxy) Unshare() {
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	clear(p.flights.by)
+}
+
 // drop keeps every flight of key from being stored, and from being joined by
 // requests that come after the key was invalidated.
 func (f *flights) drop(key string) {
