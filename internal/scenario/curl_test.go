@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -174,6 +175,22 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
+// Nor is one whose certificate is another's.
+func TestCertificateOfAnother(t *testing.T) {
+	t.Parallel()
+	o, names := newTLSOrigin(t), newNameServer(t)
+	names.answer("other.test.", "127.0.0.1")
+	o.page("/s", fresh("secret page\n"))
+	n := start(t, "--config", config(t, "proxy: {upstream: {tls: {ca_file: %q}}}\ndns: {servers: [%q], hosts: \"\"}\n", o.caFile(t), names.addr))
+	_, port, err := net.SplitHostPort(o.addr())
+	must(t, err)
+	got := n.raw("GET https://other.test:%s/s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", port)
+	wantIn(t, got, "HTTP/1.1 502 ", "ERR_SECURE_CONNECT_FAIL", "Proxy-Status: n1; error=tls_certificate_error")
+	if o.asked("*") != 0 {
+		t.Error("the request was sent nevertheless")
+	}
+}
+
 // TLS inside a CONNECT tunnel is between curl and the origin.
 func TestCurlTunnel(t *testing.T) {
 	t.Parallel()
@@ -235,6 +252,30 @@ func TestProxyAuthentication(t *testing.T) {
 		if strings.Contains(n.out.String(), secret) {
 			t.Errorf("%s is in the node's log", secret)
 		}
+	}
+}
+
+// Guessing passwords is slowed down, for who guesses only.
+func TestPasswordsAreNotGuessed(t *testing.T) {
+	t.Parallel()
+	users := file(t, "users", "ada:{SHA}NXgjGZS4jvyCh+UZkTfppEl+31Q=\n")
+	n := start(t, "--config", config(t, "acl: {auth: {htpasswd: %q, free_failures: 3}}\n", users))
+	o := newOrigin(t)
+	o.page("/p", fresh("for ada\n"))
+	as := func(password string) *reply {
+		return n.get(o.url("/p"), "Proxy-Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("ada:"+password)))
+	}
+	as("s3cr3t-w0rd").want(t, 200, "", "for ada\n")
+	answers := map[int]int{}
+	for i := range 20 {
+		r := as(fmt.Sprintf("guess%d", i))
+		answers[r.StatusCode]++
+		if r.StatusCode == http.StatusTooManyRequests && r.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+	if answers[407] == 0 || answers[429] < 10 || answers[407]+answers[429] != 20 {
+		t.Errorf("answers by status: %v", answers)
 	}
 }
 
