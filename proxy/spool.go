@@ -157,6 +157,7 @@ func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
 	}
 	r := &spoolReader{s: s, ctx: ctx, off: off, moved: true}
 	s.readers = append(s.readers, r)
+	s.wake() // a fetch that waits for its first reader
 	return r
 }
 

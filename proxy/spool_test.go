@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cachenode/cachenode/cache"
 )
@@ -145,6 +146,13 @@ func TestSpoolEnds(t *testing.T) {
 // Nothing is forgotten before the first reader came, and no byte is overwritten
 // under one that came late.
 func TestR0001_SpoolWaitsForItsFirstReader(t *testing.T) {
+	for _, off := range []int64{0, 50_000} {
+		waitForFirstReader(t, off)
+	}
+}
+
+func waitForFirstReader(t *testing.T, off int64) {
+	t.Helper()
 	body := pattern(100_000)
 	s := &spool{size: 4 << 10}
 	var wg sync.WaitGroup
@@ -159,12 +167,15 @@ func TestR0001_SpoolWaitsForItsFirstReader(t *testing.T) {
 		full = s.end == int64(s.size)
 		s.mu.Unlock()
 	}
-	r := s.attach(t.Context(), 0)
+	if off > 0 { // the fetch waits already when the range that is wanted is far ahead
+		time.Sleep(time.Millisecond)
+	}
+	r := s.attach(t.Context(), off)
 	if r == nil {
 		t.Fatal("the beginning is gone")
 	}
-	got, err := readAll(r, 0, 1000)
-	if err != nil || !bytes.Equal(got, body) {
+	got, err := readAll(r, off, 1000)
+	if err != nil || !bytes.Equal(got, body[off:]) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	wg.Wait()
