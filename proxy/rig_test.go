@@ -25,7 +25,7 @@ import (
 
 // rig is a proxy between a client and an origin, on loopback.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	proxy  *Proxy
 	store  cache.Store
 	front  *httptest.Server // the proxy's
@@ -50,7 +50,7 @@ type rigConfig struct {
 	store  func(cache.Store) cache.Store // wraps the store
 }
 
-func newRig(t *testing.T, opts ...rigOption) *rig {
+func newRig(t testing.TB, opts ...rigOption) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, now: time.Now().Truncate(time.Second),
