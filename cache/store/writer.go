@@ -146,6 +146,9 @@ func (w *writer) Commit(m *cache.Meta) error {
 func (w *writer) commit(m *cache.Meta) error {
 	v := &variant{rec: record{id: w.id, meta: m}}
 	if w.spill != nil {
+		if err := w.flush(); err != nil {
+			return err
+		}
 		if err := w.spill.finish(w.h, v); err != nil {
 			return err
 		}
@@ -167,6 +170,16 @@ func (w *writer) commit(m *cache.Meta) error {
 		w.s.disk.room.Release(v.charge())
 	}
 	return err
+}
+
+// flush brings the rest of a large body to its file, under those who read it.
+func (w *writer) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.spill.buf) == 0 {
+		return nil
+	}
+	return w.spill.flush()
 }
 
 // settled is the body in a slice that wastes little.
@@ -324,14 +337,10 @@ func (sp *spill) readAt(p []byte, off int64) (n int, err error) {
 	return n + k, err
 }
 
-// finish completes the file and makes it a segment; v gets its place.
+// finish completes the file, to which all has been flushed, and makes it a
+// segment; v gets its place. It changes nothing that readAt looks at.
 func (sp *spill) finish(h hash, v *variant) error {
 	length := v.rec.meta.Length
-	if len(sp.buf) > 0 {
-		if err := sp.flush(); err != nil {
-			return err
-		}
-	}
 	if length <= blockSize {
 		b := make([]byte, length)
 		if _, err := sp.f.ReadAt(b, headerSize); err != nil && !errors.Is(err, io.EOF) {

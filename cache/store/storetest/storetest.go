@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) cache.Store) {
 		{"UnknownLength", testUnknownLength},
 		{"WrongLengthIsNotStored", testWrongLength},
 		{"ReadWhileWriting", testReadWhileWriting},
+		{"ReadWhileCommitting", testReadWhileCommitting},
 		{"WriterReadableAfterCommit", testReadAfterCommit},
 		{"ReadAtEdges", testReadAtEdges},
 		{"ManyKeysManyGoroutines", testConcurrent},
@@ -486,6 +487,44 @@ func follow(w cache.Writer, body []byte) error {
 		off += n
 	}
 	return nil
+}
+
+func testReadWhileCommitting(t *testing.T, s cache.Store) {
+	for _, n := range []int{1000, 100_000, 3<<20 + 77} {
+		body := Body("k", n)
+		w, err := s.Create(Meta(key, -1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		committed := make(chan struct{})
+		var readers sync.WaitGroup
+		for range 4 {
+			readers.Go(func() {
+				for end := false; !end; {
+					select {
+					case <-committed:
+						end = true
+					default:
+					}
+					if err := follow(w, body); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		err = w.Commit(Meta(key, int64(n)))
+		close(committed)
+		readers.Wait()
+		if err != nil {
+			t.Error(err)
+		}
+		w.Close()
+		want(t, s, key, body)
+	}
 }
 
 func testReadAfterCommit(t *testing.T, s cache.Store) {
