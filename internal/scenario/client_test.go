@@ -3,11 +3,13 @@ package scenario
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -122,7 +124,7 @@ func (n *node) raw(format string, args ...any) string {
 	_, err := fmt.Fprintf(c, format, args...)
 	must(n.t, err)
 	out, err := io.ReadAll(c)
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		n.t.Fatalf("the proxy neither answered nor closed; so far %q", out)
 	}
 	return string(out)

@@ -48,13 +48,6 @@ func (s *nameServer) silence() {
 	s.silent = true
 }
 
-// questions counts those for a name's IPv4 addresses.
-func (s *nameServer) questions(name string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asked[name]
-}
-
 func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,9 +120,9 @@ func (o *origin) last(path string) http.Header {
 	o.t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := len(o.seen) - 1; i >= 0; i-- {
-		if o.seen[i].URL.Path == path {
-			return o.seen[i].Header
+	for _, r := range slices.Backward(o.seen) {
+		if r.URL.Path == path {
+			return r.Header
 		}
 	}
 	o.t.Fatalf("the origin was never asked for %s", path)

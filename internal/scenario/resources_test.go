@@ -43,7 +43,7 @@ func TestLargeBodyTakesLittleMemory(t *testing.T) {
 	const size = 1 << 30
 	o.page("/not-stored", endless(size, "Cache-Control: no-store"))
 	o.page("/too-large", endless(size, "Cache-Control: max-age=60"))
-	before := n.memory("RssAnon")
+	before := n.memory()
 	for _, path := range []string{"/not-stored", "/too-large"} {
 		r, err := n.client().Do(request(t, http.MethodGet, o.url(path), nil))
 		must(t, err)
@@ -53,7 +53,7 @@ func TestLargeBodyTakesLittleMemory(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", path, got, err)
 		}
 	}
-	if grown := n.memory("RssAnon") - before; grown > 100<<20 {
+	if grown := n.memory() - before; grown > 100<<20 {
 		t.Errorf("a gigabyte made the process grow by %d MB", grown>>20)
 	}
 }
@@ -64,7 +64,7 @@ func TestSlowReadersTakeLittleMemory(t *testing.T) {
 	n, o := startPlain(t), newOrigin(t)
 	o.page("/big", endless(100<<20, "Cache-Control: no-store"))
 	n.get(o.url("/404"))
-	before := n.memory("RssAnon")
+	before := n.memory()
 	const clients = 100
 	readers := make([]net.Conn, clients)
 	for i := range readers {
@@ -79,7 +79,7 @@ func TestSlowReadersTakeLittleMemory(t *testing.T) {
 		}
 	}
 	eventually(t, "requests", func() bool { return n.metrics("cachenode_active_requests") == clients })
-	grown := n.memory("RssAnon") - before
+	grown := n.memory() - before
 	t.Logf("%d KiB for each client that does not read", grown/clients>>10)
 	if grown > clients*(512<<10) {
 		t.Errorf("%d clients that do not read hold %d MB", clients, grown>>20)
