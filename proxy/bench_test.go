@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // blackHole is a ResponseWriter that counts.
@@ -16,9 +17,11 @@ type blackHole struct {
 	n int
 }
 
-func (w *blackHole) Header() http.Header         { return w.h }
-func (w *blackHole) WriteHeader(int)             {}
-func (w *blackHole) Write(b []byte) (int, error) { w.n += len(b); return len(b), nil }
+func (w *blackHole) SetWriteDeadline(time.Time) error { return nil }
+func (w *blackHole) FlushError() error                { return nil }
+func (w *blackHole) Header() http.Header              { return w.h }
+func (w *blackHole) WriteHeader(int)                  {}
+func (w *blackHole) Write(b []byte) (int, error)      { w.n += len(b); return len(b), nil }
 
 func browserRequest(target string) *http.Request {
 	u, err := url.Parse(target)
@@ -48,6 +51,7 @@ func BenchmarkHandlerHit(b *testing.B) {
 	for _, n := range []int{1 << 10, 10 << 10} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			r := newRig(b)
+			r.unlogged = true
 			target := r.pageOf(n)
 			r.get(strings.TrimPrefix(target, r.origin.URL))
 			q := browserRequest(target)
@@ -71,6 +75,7 @@ func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{1 << 10, 10 << 10} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			r := newRig(b)
+			r.unlogged = true
 			target := r.pageOf(n)
 			r.get(strings.TrimPrefix(target, r.origin.URL))
 			overWire(b, r, func(int) string { return target }, n)
@@ -82,6 +87,7 @@ func BenchmarkHit(b *testing.B) {
 func BenchmarkMiss(b *testing.B) {
 	const n = 10 << 10
 	r := newRig(b)
+	r.unlogged = true
 	target := r.pageOf(n)
 	overWire(b, r, func(i int) string { return fmt.Sprintf("%s?%d", target, i) }, n)
 }

@@ -94,7 +94,7 @@ func (c *countedConn) reset() {
 	for nc := c.Conn; ; {
 		switch n := nc.(type) {
 		case interface{ SetLinger(int) error }:
-			n.SetLinger(0) // fails only with the connection
+			_ = n.SetLinger(0) // fails only with the connection
 			return
 		case interface{ NetConn() net.Conn }:
 			nc = n.NetConn()

@@ -194,9 +194,13 @@ func contentRange(s cache.Span, total int64) string {
 }
 
 func setLength(h http.Header, n int64) {
-	if n >= 0 {
-		h["Content-Length"] = []string{strconv.FormatInt(n, 10)}
-	} else {
+	if n < 0 {
 		delete(h, "Content-Length")
+		return
+	}
+	var room [20]byte
+	digits := strconv.AppendInt(room[:0], n, 10)
+	if v := h["Content-Length"]; len(v) != 1 || v[0] != string(digits) {
+		h["Content-Length"] = []string{string(digits)}
 	}
 }

@@ -23,10 +23,13 @@ type exchange struct {
 	p     *Proxy
 	rules *rules
 	w     http.ResponseWriter
-	rc    *http.ResponseController
+	rc    http.ResponseController
 	r     *http.Request
-	url   *url.URL // the target, absolute; nil for CONNECT
+	url   *url.URL // the target, absolute; nil for CONNECT; of this exchange only, as is req
 	req   *cache.Request
+
+	target  url.URL       // what url points to
+	request cache.Request // what req points to
 
 	ctx      context.Context // ends when the client leaves
 	upload   *clientBody     // on its way to the origin, nil: none
@@ -37,12 +40,12 @@ type exchange struct {
 	tunneled bool // the byte counts in entry are complete
 	log      accesslog.Entry
 	status   cache.Status
-	active   *activeEntry
+	active   activeEntry
 }
 
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
-		p: p, rules: p.live.Load(), w: w, rc: http.NewResponseController(w), r: r,
+		p: p, rules: p.live.Load(), w: w, rc: *http.NewResponseController(w), r: r,
 		ctx: r.Context(), conn: connOf(r.Context()), start: p.d.Clock(),
 	}
 	if x.conn != nil {
@@ -54,14 +57,15 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		Referer: r.Referer(), UserAgent: r.UserAgent(),
 		RequestID: strconv.FormatUint(p.stats.requests.Add(1), 36),
 	}
-	x.active = p.active.add(x)
+	x.active = activeEntry{ActiveRequest{x.log.RequestID, r.RemoteAddr, r.Method, x.log.URL, x.start}}
+	p.active.add(&x.active)
 	return x
 }
 
 // end logs the request, also when its handler panics to abort the connection.
 func (x *exchange) end() {
 	x.flush()
-	x.p.active.remove(x.active)
+	x.p.active.remove(&x.active)
 	e := &x.log
 	e.Time = x.p.d.Clock()
 	e.Duration = max(0, e.Time.Sub(x.start))
@@ -69,7 +73,7 @@ func (x *exchange) end() {
 		e.BytesOut = x.conn.out.Load() - x.out0
 		e.BytesIn = x.conn.sinceLast()
 	}
-	if x.headSent {
+	if x.headSent && e.CacheStatus == "" {
 		e.CacheStatus = x.status.String()
 	}
 	x.p.d.Record(e)
@@ -122,7 +126,7 @@ func (x *exchange) writeHead(status int) {
 	if x.p.o.Headers.CacheStatusKey && x.req != nil {
 		x.status.Key = x.req.Key
 	}
-	cache.AppendMember(h, x.status)
+	x.log.CacheStatus = x.cacheStatus(h)
 	if x.p.o.Headers.SquidCompat {
 		x.squidFields(h)
 	}
@@ -131,6 +135,18 @@ func (x *exchange) writeHead(status int) {
 	x.log.ContentType = h.Get("Content-Type")
 	x.log.TTFB = max(0, x.p.d.Clock().Sub(x.start))
 	x.w.WriteHeader(status)
+}
+
+// cacheStatus adds our member to Cache-Status and returns it.
+func (x *exchange) cacheStatus(h http.Header) string {
+	var room [128]byte
+	member := string(x.status.Append(room[:0]))
+	if len(h["Cache-Status"]) == 0 {
+		h["Cache-Status"] = []string{member}
+	} else {
+		cache.AppendMember(h, x.status)
+	}
+	return member
 }
 
 func (x *exchange) squidFields(h http.Header) {

@@ -19,12 +19,13 @@ const manyRanges = 16
 func (x *exchange) fill(base cache.Object) fill { return x.fillAs(x.r.Method, base) }
 
 func (x *exchange) fillAs(method string, base cache.Object) fill {
+	req, target := *x.req, *x.url // a fetch may outlive the exchange
 	f := fill{
-		req: x.req, rules: x.rules, method: method, url: x.url, length: x.r.ContentLength,
+		req: &req, rules: x.rules, method: method, url: &target, length: x.r.ContentLength,
 		header: x.outgoing(), base: base,
 	}
 	if method != x.r.Method {
-		f.req = cache.NewRequest(method, x.req.Key, x.r.Header)
+		f.req.Reset(method, x.req.Key, x.r.Header)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
 		f.body = x.takeBody()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -33,9 +34,7 @@ var endToEnd = map[string]bool{
 // guards the fields that framing and caching rest on from the origin's list.
 func stripHop(h http.Header, keepEndToEnd bool) http.Header {
 	out := make(http.Header, len(h)+2)
-	for k, v := range h {
-		out[k] = v
-	}
+	maps.Copy(out, h)
 	for name := range connectionOptions(h) {
 		if !keepEndToEnd || !endToEnd[name] {
 			delete(out, name)
@@ -62,8 +61,13 @@ func connectionOptions(h http.Header) func(yield func(string) bool) {
 
 // addVia appends our member to a copy of the field (RFC 9110 §7.6.3).
 func (p *Proxy) addVia(h http.Header, minor int) {
+	line := p.via[min(max(minor, 0), 1) : min(max(minor, 0), 1)+1]
 	old := h["Via"]
-	h["Via"] = append(slices.Clip(old), p.via[min(max(minor, 0), 1)])
+	if len(old) == 0 {
+		h["Via"] = slices.Clip(line) // shared: whoever appends must copy
+		return
+	}
+	h["Via"] = append(slices.Clip(old), line...)
 }
 
 // looped reports whether this node is among those that handled the request.

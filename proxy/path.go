@@ -36,7 +36,8 @@ func (x *exchange) answer() {
 	if len(x.r.TransferEncoding) > 0 { // net/http takes it out, the policy must know of a body
 		x.r.Header["Transfer-Encoding"] = x.r.TransferEncoding
 	}
-	x.req = cache.NewRequest(x.r.Method, cache.Key(x.url), x.r.Header)
+	x.req = &x.request
+	x.req.Reset(x.r.Method, cache.Key(x.url), x.r.Header)
 	if ok, fwd, why := x.rules.policy.Lookup(x.req); !ok {
 		x.miss(fwd, why)
 		return

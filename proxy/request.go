@@ -89,7 +89,8 @@ func (x *exchange) checkAbsolute() (target, *refusal) {
 	if !ok {
 		return bad("the host or port of the request target is invalid")
 	}
-	x.url = &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
+	x.url = &x.target
+	x.target = url.URL{Scheme: scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
 	if path := rawPath(raw); strings.HasPrefix(path, "/") {
 		x.url.Opaque = path // byte for byte as the client wrote it
 	}

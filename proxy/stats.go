@@ -61,12 +61,10 @@ type activeEntry struct{ ActiveRequest }
 
 func (a *active) init() { a.all = map[*activeEntry]struct{}{} }
 
-func (a *active) add(x *exchange) *activeEntry {
-	e := &activeEntry{ActiveRequest{x.log.RequestID, x.r.RemoteAddr, x.r.Method, x.log.URL, x.start}}
+func (a *active) add(e *activeEntry) {
 	a.mu.Lock()
 	a.all[e] = struct{}{}
 	a.mu.Unlock()
-	return e
 }
 
 func (a *active) remove(e *activeEntry) {

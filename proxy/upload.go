@@ -39,7 +39,7 @@ func (x *exchange) takeBody() *clientBody {
 	if x.upload != nil {
 		return x.upload
 	}
-	b := &clientBody{src: x.r.Body, rc: x.rc, patience: x.p.o.Client.BodyTimeout.D(), server: x.ctx}
+	b := &clientBody{src: x.r.Body, rc: &x.rc, patience: x.p.o.Client.BodyTimeout.D(), server: x.ctx}
 	x.ctx, b.left = context.WithCancel(context.WithoutCancel(x.ctx))
 	context.AfterFunc(b.server, func() {
 		if b.whole() {
