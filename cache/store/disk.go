@@ -209,7 +209,7 @@ func (d *disk) tryOpen() (err error) {
 		return &DirError{Dir: d.dir, Err: err}
 	}
 	if err := d.freeUp(); err != nil {
-		return err
+		return errors.Join(err, d.state.opened()) // this start gives up, it does not die
 	}
 	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable, min(max(d.quota>>14, 1<<20), 16<<20)); err != nil {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
@@ -344,8 +344,12 @@ func (d *disk) close() error {
 	}
 	<-d.done
 	err := d.freeUp()
-	if err == nil {
+	switch {
+	case err == nil:
 		err = d.idx.close()
+	case errors.Is(err, errNoRoom):
+		d.log.Warn("the disk has no room to close the index; the next start recovers it", "dir", d.dir)
+		err = nil
 	}
 	d.segs.close()
 	return errors.Join(err, d.state.stop(d.s), d.s.purges.close(), d.lock.Close())
