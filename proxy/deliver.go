@@ -12,8 +12,9 @@ import (
 	"github.com/cachenode/cachenode/cache"
 )
 
-// writePiece bounds what one write deadline covers.
-const writePiece = 1 << 20
+// writePiece bounds what one write deadline covers, so that slow but living
+// clients keep it.
+const writePiece = 128 << 10
 
 // stored answers from a stored response of the given age; src holds the body
 // that m describes.
@@ -136,6 +137,8 @@ func (x *exchange) copy(src source, off, length int64) {
 		if errors.Is(err, io.EOF) && length < 0 {
 			return
 		}
+		x.log.Result.TimedOut = isTimeout(err)
+		x.push() // a client may later go on from what it has
 		x.abort()
 	}
 }
