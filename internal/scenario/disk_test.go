@@ -23,14 +23,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	n.fill(before, 100)
 
-	filler := filepath.Join(dir, "filler")
-	f, err := os.Create(filler)
-	must(t, err)
-	block := make([]byte, 1<<20)
-	for err == nil {
-		_, err = f.Write(block)
-	}
-	must(t, f.Close())
+	free := fillUp(t, dir)
 	n.fill(during, 400)
 	eventually(t, "read-only store", func() bool { return n.metrics("cachenode_cache_readonly") == 1 })
 	n.fill(during, 400)
@@ -39,10 +32,52 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("/livez answers %s: a restart would not help", r.Status)
 	}
 
-	must(t, os.Remove(filler))
+	free()
 	eventually(t, "store that takes objects again", func() bool { return n.metrics("cachenode_cache_readonly") == 0 })
 	n.fill(after, 100)
 	eventually(t, "stored objects", func() bool { return n.keeps(after, 100) >= 99 })
+}
+
+// fillUp takes what is left on the file system of dir, and returns how to give
+// it back.
+func fillUp(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	must(t, err)
+	for _, size := range []int{1 << 20, 4 << 10} {
+		for block := make([]byte, size); err == nil; {
+			_, err = f.Write(block)
+		}
+		err = nil
+	}
+	must(t, f.Close())
+	return func() { must(t, os.Remove(path)) }
+}
+
+// A node on a full disk, its log there too, starts and works after a stop and
+// after a kill, without its disk tier if it must; the start after there is room
+// again finds that well.
+func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mount(t, dir, "size=96m")
+	n := startWith(t, setup{dir: filepath.Join(dir, "data"), args: []string{
+		"--memory", "0", "--disk", "48MiB", "--access-log", filepath.Join(dir, "access.log"),
+	}})
+	o := newOrigin(t)
+	library(o)
+	n.fill(o, 100)
+	free := fillUp(t, dir)
+	n.restart()
+	n.fill(o, 200)
+	n.kill()
+	n.restart()
+	n.fill(o, 200)
+	free()
+	n.restart()
+	n.fill(o, 200)
+	eventually(t, "stored objects", func() bool { return n.keeps(o, 200) >= 198 })
 }
 
 // A store that is allowed more than the disk has keeps within the disk.

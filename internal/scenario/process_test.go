@@ -183,7 +183,7 @@ func (n *node) stop() {
 			<-n.ended
 		}
 		if code := n.cmd.ProcessState.ExitCode(); code != 0 {
-			n.t.Errorf("the node ended with exit code %d", code)
+			n.t.Errorf("the node ended with exit code %d; it said\n%s", code, clip(n.out.String(), 20_000))
 		}
 	}
 	for _, trouble := range []string{"DATA RACE", "panic:", "fatal error:"} {
