@@ -8,6 +8,7 @@ import (
 
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
 // manyRanges is the number of ranges from which on a Range field is not worth
@@ -150,8 +151,8 @@ func (x *exchange) release(f fill) {
 // shares reports whether another's fetch answers this request too.
 func (x *exchange) shares(fl *flight) bool {
 	switch {
-	case fl.err != nil:
-		return true
+	case fl.err != nil: // unless it was about the other request
+		return upstream.Classify(fl.err).Status >= http.StatusInternalServerError
 	case fl.meta == nil, fl.validated && !fl.stored, !fl.validated && fl.meta.Spans != nil:
 		return false
 	}

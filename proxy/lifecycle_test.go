@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cachenode/cachenode/cache"
+)
+
+// panicking is a store with a defect.
+type panicking struct{ cache.Store }
+
+func (panicking) Create(*cache.Meta) (cache.Writer, error) { panic("a defect") }
+
+// A defect of our own in a fetch ends that fetch and not the process.
+func TestPanicInAFetch(t *testing.T) {
+	r := newRig(t, func(c *rigConfig) { c.store = func(s cache.Store) cache.Store { return panicking{s} } })
+	r.page("/a", fields(200, "a", "Cache-Control: max-age=60"))
+	r.page("/b", fields(200, "b", "Cache-Control: no-store"))
+	if got := r.get("/a"); got.StatusCode < 500 {
+		t.Errorf("%d", got.StatusCode)
+	}
+	r.get("/b").want(t, 200, "fwd=uri-miss", "b")
+}
+
+// With too many waiting for one fetch the rest are answered at once, and what
+// they held is given back.
+func TestTooManyWaiters(t *testing.T) {
+	cs := &countingStore{t: t}
+	r := newRig(t, func(c *rigConfig) {
+		c.proxy.Fill.MaxWaiters = 3
+		c.store = func(s cache.Store) cache.Store { cs.Store = s; return cs }
+	})
+	r.page("/a", fields(200, "old", "Cache-Control: max-age=1", `ETag: "1"`))
+	r.get("/a")
+	r.pass(10 * time.Second)
+	go_ := make(chan bool)
+	r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+		<-go_
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.WriteHeader(304)
+	})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for range 10 {
+		wg.Go(func() {
+			got := r.get("/a")
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[got.StatusCode]++
+		})
+	}
+	r.eventually("refusals", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return statuses[503] == 7
+	})
+	close(go_)
+	wg.Wait()
+	if statuses[200] != 3 {
+		t.Errorf("%v", statuses)
+	}
+	r.eventually("pins given back", cs.settled)
+}
+
+// Every request is logged once, however it ends.
+func TestLoggedOnce(t *testing.T) {
+	r := newRig(t)
+	body := strings.Repeat("x", 5_000_000)
+	r.page("/big", fields(200, body, "Cache-Control: no-store"))
+	r.page("/cut", func(w http.ResponseWriter, q *http.Request) {
+		io.WriteString(w, "x")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	for i := range 10 {
+		c := r.connect()
+		fmt.Fprintf(c, "GET %s/big HTTP/1.1\r\nHost: x\r\n\r\n", r.origin.URL)
+		c.Read(make([]byte, 1000))
+		c.Close()
+		r.raw("GET %s/cut HTTP/1.1\r\nHost: x\r\n\r\n", r.origin.URL)
+		r.raw("GET /bad HTTP/1.1\r\nHost: x\r\n\r\n")
+		log := r.entries(3 * (i + 1))
+		if len(log) != 3*(i+1) {
+			t.Fatalf("%d entries", len(log))
+		}
+		for _, e := range log[3*i:] {
+			if aborted := !strings.HasSuffix(e.URL, "/bad"); e.Result.Aborted != aborted || e.BytesOut == 0 || e.BytesIn == 0 {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+}
+
+// A stop does not wait for a client that never reads.
+func TestShutdownEndsStuckFetches(t *testing.T) {
+	r := newRig(t)
+	r.page("/big", func(w http.ResponseWriter, q *http.Request) {
+		for piece := string(pattern(100_000)); ; {
+			if _, err := io.WriteString(w, piece); err != nil {
+				return
+			}
+		}
+	})
+	c := r.connect()
+	defer c.Close()
+	fmt.Fprintf(c, "GET %s/big HTTP/1.1\r\nHost: x\r\n\r\n", r.origin.URL)
+	c.Read(make([]byte, 10))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.proxy.Shutdown(ctx); err == nil {
+		t.Error("nothing was cut")
+	}
+}
