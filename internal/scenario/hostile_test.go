@@ -1,9 +1,11 @@
 package scenario
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -121,6 +123,51 @@ func TestForgedFields(t *testing.T) {
 	}
 	if o.asked("*") != 0 {
 		t.Error("the origin was asked")
+	}
+}
+
+// Requests sent without waiting are answered in their order, whatever each is.
+func TestPipelining(t *testing.T) {
+	t.Parallel()
+	n, o := start(t), newOrigin(t)
+	library(o)
+	o.page("/up", sums)
+	const count = 50
+	var b strings.Builder
+	for i := range count {
+		switch {
+		case i == count-1:
+			fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", o.url("/49"))
+		case i%10 == 3:
+			fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /", o.url("/up"))
+		case i%10 == 4:
+			fmt.Fprintf(&b, "HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n", o.url(fmt.Sprintf("/%d", i)))
+		default:
+			fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", o.url(fmt.Sprintf("/%d", i)))
+		}
+	}
+	c := n.dial()
+	go func() { _, _ = io.WriteString(c, b.String()) }() // the answers tell what arrived
+	br := bufio.NewReader(c)
+	for i := range count {
+		q := &http.Request{Method: http.MethodGet}
+		want := volume(fmt.Sprintf("/%d", i))
+		switch {
+		case i == count-1:
+		case i%10 == 3:
+			want = "size=5 "
+		case i%10 == 4:
+			q.Method, want = http.MethodHead, ""
+		}
+		r, err := http.ReadResponse(br, q)
+		must(t, err)
+		body, err := io.ReadAll(r.Body)
+		if got := string(body); err != nil || r.StatusCode != 200 || i%10 == 3 && !strings.Contains(got, want) || i%10 != 3 && got != want {
+			t.Fatalf("answer %d: %s, %v, %d bytes", i, r.Status, err, len(got))
+		}
+	}
+	if log := n.log(count); len(log) != count {
+		t.Errorf("%d lines", len(log))
 	}
 }
 

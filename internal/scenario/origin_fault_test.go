@@ -68,7 +68,7 @@ func TestOriginHangs(t *testing.T) {
 // nobody later gets what is there of it.
 func TestOriginResetsWhileManyRead(t *testing.T) {
 	t.Parallel()
-	const clients = 200
+	const clients = 500
 	breakOff := make(chan struct{})
 	var asked atomic.Int64
 	breaking := server(t, func(c net.Conn) {

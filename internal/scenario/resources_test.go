@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -171,4 +173,56 @@ func TestDescriptorsExhausted(t *testing.T) {
 		return err == nil && r.StatusCode == http.StatusOK
 	})
 	n.fill(o, 50)
+}
+
+// cgroup makes a control group with a limit of memory and returns a command
+// that runs another in it.
+func cgroup(t *testing.T, limit int64) (wrap []string, dir string) {
+	t.Helper()
+	wantsRoot(t)
+	dir = fmt.Sprintf("/sys/fs/cgroup/memory/cachenode-scenario-%d", os.Getpid())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("no control group of version 1 for memory: %v", err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) }) // the kernel may take its time
+	must(t, os.WriteFile(dir+"/memory.limit_in_bytes", []byte(fmt.Sprint(limit)), 0o600))
+	return []string{"/bin/sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, dir}, dir
+}
+
+// With much more work than its memory is for, a node answers what it can and is
+// not killed.
+func TestLittleMemoryAndMuchLoad(t *testing.T) {
+	t.Parallel()
+	program, err := plain()
+	must(t, err)
+	wrap, dir := cgroup(t, 256<<20)
+	n := startWith(t, setup{program: program, wrap: wrap, args: []string{"--memory", "128MiB", "--disk", "512MiB"}})
+	o := newOrigin(t)
+	body := pattern(1_000_000)
+	o.page("*", fresh(body))
+	o.page("/big", endless(50<<20, "Cache-Control: no-store"))
+	var idle []net.Conn
+	for range 300 { // hold what they can
+		c := n.dial()
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", o.url("/big"))
+		idle = append(idle, c)
+	}
+	var wrong atomic.Int64
+	n.readAll(o, 400, func(path string, r *reply, err error) {
+		if err == nil && r.err == nil && r.StatusCode == http.StatusOK && r.text != body {
+			wrong.Add(1)
+		}
+	})
+	if wrong.Load() > 0 {
+		t.Errorf("%d wrong bodies", wrong.Load())
+	}
+	for _, c := range idle {
+		c.Close()
+	}
+	if !n.running() {
+		events, _ := os.ReadFile(dir + "/memory.oom_control")
+		t.Fatalf("the node has ended: %v\n%s", n.cmd.ProcessState, events)
+	}
+	n.get(o.url("/after")).want(t, 200, "", body)
+	t.Logf("%d MB of anonymous memory", n.memory()>>20)
 }

@@ -43,6 +43,50 @@ func TestReload(t *testing.T) {
 	n.get(o.url("/1")).want(t, 200, "hit", volume("/1"))
 }
 
+// What 'config example' prints is a configuration, and the one in force.
+func TestExampleConfigurationRuns(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	code, example := n.command("config", "example")
+	if code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	path := file(t, "example.yaml", example)
+	if code, out := n.command("config", "check", path); code != 0 || out != "" {
+		t.Errorf("config check: exit %d\n%s", code, out)
+	}
+	o := newOrigin(t)
+	library(o)
+	m := start(t, "--config", path)
+	m.get(o.url("/1")).want(t, 200, "fwd=uri-miss", volume("/1"))
+	if code, out := m.command("config", "show", "--config", path); code != 0 || !strings.Contains(out, "max_connections:") {
+		t.Errorf("config show: exit %d\n%s", code, out)
+	}
+}
+
+// An upload under way when the node is told to stop arrives whole.
+func TestStopDuringAnUpload(t *testing.T) {
+	t.Parallel()
+	n, o := start(t), newOrigin(t)
+	o.page("/up", sums)
+	c := n.dial()
+	body := pattern(1_000_000)
+	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", o.url("/up"), len(body), body[:1000])
+	eventually(t, "upload at the origin", func() bool { return o.asked("/up") == 1 })
+	n.signal(syscall.SIGTERM)
+	n.says("stopping: 1 request")
+	_, err := io.WriteString(c, body[1000:])
+	must(t, err)
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	must(t, err)
+	answer, err := io.ReadAll(r.Body)
+	must(t, err)
+	wantIn(t, string(answer), "size=1000000 ")
+	if code := n.exits(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
 // SIGUSR1 lets another program rotate the access log without a line lost.
 func TestLogIsReopened(t *testing.T) {
 	t.Parallel()
