@@ -153,7 +153,7 @@ func (x *exchange) shares(fl *flight) bool {
 	switch {
 	case fl.err != nil: // unless it was about the other request
 		return upstream.Classify(fl.err).Status >= http.StatusInternalServerError
-	case fl.meta == nil, fl.validated && !fl.stored, !fl.validated && fl.meta.Spans != nil:
+	case fl.meta == nil, fl.validated && !fl.stored, !fl.validated && !fl.found && fl.meta.Spans != nil:
 		return false
 	}
 	return x.rules.policy.Shareable(x.req, fl.meta, x.p.d.Clock())
@@ -167,9 +167,9 @@ func (x *exchange) settle(fl *flight, f fill) {
 	case errors.Is(fl.err, errOtherRepresentation):
 		x.p.d.Store.Delete(x.req.Key)
 		x.fetch(x.fill(nil))
-	case fl.validated && validating:
+	case fl.validated:
 		x.fromStored(fl)
-	case fl.validated: // an object that had come in just before this fetch
+	case fl.found:
 		x.found(fl)
 	case validating && (fl.err != nil || fl.status >= 500) && x.stale(fl, base):
 	case fl.err != nil:
@@ -206,6 +206,10 @@ func (x *exchange) fromStored(fl *flight) {
 func (x *exchange) found(fl *flight) {
 	d := x.rules.policy.Reuse(x.req, fl.meta, x.p.d.Clock())
 	answer := cache.Evaluate(x.req, fl.meta)
+	if len(answer.Missing) > 0 { // a part that was enough for another request
+		x.refetch()
+		return
+	}
 	x.log.Result.Tag = hitTag(x.r, fl.meta, answer, fl.fill.base.Tier())
 	x.status.Fwd, x.status.Hit, x.status.HasTTL, x.status.TTL = "", true, true, d.TTL
 	x.stored(fl.meta, fl.fill.base, answer, d.Age)

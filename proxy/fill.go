@@ -93,28 +93,35 @@ func (fl *flight) rescue() {
 
 var errNoOutcome = errors.New("fetch ended without an outcome")
 
-// foundMeanwhile serves a miss from an object that was committed between the
-// look-up and the start of this flight.
+// foundMeanwhile makes an object the outcome that was committed between the
+// look-up and the start of this flight, by another one.
 func (fl *flight) foundMeanwhile() bool {
 	f := &fl.fill
-	if f.base != nil || fl.name.key == "" {
+	if fl.name.key == "" {
 		return false
 	}
-	now := fl.p.d.Clock()
 	for _, o := range fl.p.d.Store.Lookup(f.req.Key) {
-		m := o.Meta()
-		if f.base == nil && f.rules.policy.Shareable(f.req, m, now) && len(cache.Evaluate(f.req, m).Missing) == 0 && o.Verify() == nil {
-			f.base = o
-			fl.meta, fl.status, fl.validated, fl.stored = m, m.Status, true, true
+		if fl.found || !f.answeredBy(o, fl.p.d.Clock()) {
+			o.Release()
 			continue
 		}
-		o.Release()
+		if f.base != nil {
+			f.base.Release()
+		}
+		f.base = o
+		fl.meta, fl.status, fl.found, fl.stored = o.Meta(), o.Meta().Status, true, true
 	}
-	if f.base == nil {
-		return false
+	if fl.found {
+		close(fl.head)
 	}
-	close(fl.head)
-	return true
+	return fl.found
+}
+
+// answeredBy reports whether o, newer than what is to be validated, needs no fetch.
+func (f *fill) answeredBy(o cache.Object, now time.Time) bool {
+	m := o.Meta()
+	return (f.base == nil || m.Received.After(f.base.Meta().Received)) &&
+		f.rules.policy.Shareable(f.req, m, now) && len(cache.Evaluate(f.req, m).Missing) == 0 && o.Verify() == nil
 }
 
 // exchange asks the origin.

@@ -41,6 +41,7 @@ type outcome struct {
 	trailer   http.Header    // complete when the body has ended
 	meta      *cache.Meta    // how to serve others from it; nil: it is this client's alone
 	validated bool           // meta is the stored response, found still good
+	found     bool           // meta is a stored response that needed no fetch
 	stored    bool           // it goes into the store, or what it freshened did
 	why       cache.Reason   // of storing or not
 	route     upstream.Route // where it was fetched
