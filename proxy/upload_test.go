@@ -129,3 +129,25 @@ func TestR0004_SlowBodyIsAnswered(t *testing.T) {
 		t.Errorf("got %q", clip(got, 500))
 	}
 }
+
+// A connection is kept behind a request whose body was read to its end.
+func TestConnectionIsKeptBehindBodies(t *testing.T) {
+	r := newRig(t)
+	r.page("/echo", func(w http.ResponseWriter, q *http.Request) { io.Copy(w, q.Body) })
+	c := r.connect()
+	defer c.Close()
+	br := bufio.NewReader(c)
+	for i := range 20 {
+		body := fmt.Sprintf("Content-Length: 5\r\n\r\nabc%02d", i)
+		if i%2 == 1 {
+			body = fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n5\r\nabc%02d\r\n0\r\n\r\n", i)
+		}
+		fmt.Fprintf(c, "POST %s/echo HTTP/1.1\r\nHost: x\r\n%s", r.origin.URL, body)
+		resp, err := http.ReadResponse(br, nil)
+		r.must(err)
+		b, err := io.ReadAll(resp.Body)
+		if want := fmt.Sprintf("abc%02d", i); string(b) != want || err != nil || resp.Close {
+			t.Fatalf("%d: %q, %v, close %v", i, b, err, resp.Close)
+		}
+	}
+}
