@@ -165,7 +165,9 @@ func (x *exchange) settle(fl *flight, f fill) {
 	validating := base != nil && f.missing.Len == 0
 	switch {
 	case errors.Is(fl.err, errOtherRepresentation):
-		x.p.d.Store.Delete(x.req.Key)
+		if fl.status < http.StatusInternalServerError { // that says nothing of the part
+			x.p.d.Store.Delete(x.req.Key)
+		}
 		x.fetch(x.fill(nil))
 	case fl.validated:
 		x.fromStored(fl)

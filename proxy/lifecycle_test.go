@@ -119,3 +119,16 @@ func TestShutdownEndsStuckFetches(t *testing.T) {
 		t.Error("nothing was cut")
 	}
 }
+
+// A part is kept when the origin could not give the rest.
+func TestPartOutlivesAFailure(t *testing.T) {
+	r := newRig(t)
+	body := string(pattern(1000))
+	r.page("/p", servePart(body, "Cache-Control: max-age=60"))
+	r.get("/p", "Range: bytes=0-99")
+	r.page("/p", fields(503, "down"))
+	if got := r.get("/p", "Range: bytes=0-199"); got.StatusCode != 503 {
+		t.Errorf("%d", got.StatusCode)
+	}
+	r.get("/p", "Range: bytes=10-19").want(t, 206, "hit", body[10:20])
+}
