@@ -34,7 +34,7 @@ func volume(path string) string {
 }
 
 // readAll asks for volumes 0 to count-1, several at a time, and calls got for
-// each answer.
+// each answer, until the node has ended.
 func (n *node) readAll(o *origin, count int, got func(path string, r *reply, err error), lines ...string) {
 	n.t.Helper()
 	c := n.client()
@@ -47,6 +47,9 @@ func (n *node) readAll(o *origin, count int, got func(path string, r *reply, err
 				path := fmt.Sprintf("/%d", i)
 				r, err := ask(c, request(n.t, http.MethodGet, o.url(path), nil, lines...))
 				got(path, r, err)
+				if err != nil && !n.running() {
+					return
+				}
 			}
 		})
 	}
