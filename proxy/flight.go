@@ -244,23 +244,16 @@ func (f *flights) epoch(key string) uint64 {
 	return f.epochs[xxh3.HashString(key)%uint64(len(f.epochs))].Load() + f.purges.Load()
 }
 
-// Purged tells the fetches under way that something was purged: what they bring
-// is not stored, and answers nobody who comes later. It is to be called before
-// the store is purged.
-func (p *Proxy) Purged() {
+// Unshare keeps the fetches under way from being stored, and from being joined
+// by requests that come later: what they fetch may have been purged meanwhile.
+// A purge calls it before, for those that would be stored behind it, and after,
+// for those that began during it.
+func (p *Proxy) Unshare() {
 	f := &p.flights
 	f.purges.Add(1)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	clear(f.by)
-	f.mu.Unlock()
-}
-
-// Unshare keeps the fetches under way from being joined by requests that come
-// later: what they fetch may have been purged meanwhile.
-func (p *Proxy) Unshare() {
-	p.flights.mu.Lock()
-	defer p.flights.mu.Unlock()
-	clear(p.flights.by)
 }
 
 // drop keeps every flight of key from being stored, and from being joined by

@@ -199,7 +199,7 @@ func TestR0010_InvalidationOvertakesAFetch(t *testing.T) {
 	wg.Wait()
 	r.page("/a", fields(200, "new", "Cache-Control: max-age=60"))
 	r.get("/a").want(t, 200, "fwd=uri-miss; fwd-status=200; stored", "new")
-	r.proxy.Purged()
+	r.proxy.Unshare()
 	r.get("/a").want(t, 200, "hit", "new")
 }
 

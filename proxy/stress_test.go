@@ -58,7 +58,7 @@ func stress(t *testing.T, faulty bool, disk units.Size) {
 				case 1:
 					r.pass(time.Second)
 				case 2:
-					r.proxy.Purged()
+					r.proxy.Unshare()
 				}
 				ok, tag := stressOne(t, r, m, i, lastTag)
 				if tag != "" {
