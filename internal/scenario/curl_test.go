@@ -69,6 +69,7 @@ func sums(w http.ResponseWriter, r *http.Request) {
 // Bodies of requests are streamed with the framing they came with.
 func TestCurlUploads(t *testing.T) {
 	t.Parallel()
+	wants(t, "curl")
 	n, o := start(t), newOrigin(t)
 	o.page("/up", sums)
 	body := pattern(5_000_000)
