@@ -83,7 +83,7 @@ var comments = map[string]string{
 	"proxy.tunnel.max_tunnels":                    "How many tunnels may be open at a time; 0 means no limit. Further ones are answered with 503.",
 	"proxy.fill":                                  "What is fetched once for many, and what goes on after the client left.",
 	"proxy.fill.max_waiters":                      "Requests that may wait for one fetch of the same URL; more are answered 503.",
-	"proxy.fill.max_background":                   "Refreshes of stale objects that may run behind their clients at a time.",
+	"proxy.fill.max_background":                   "Fetches that may run for no client at a time: refreshes of stale objects, and what is completed after its clients left.",
 	"proxy.fill.complete_missing":                 "When all clients of a cacheable fetch have left it is still completed if at most this much is missing. 0 never completes.",
 	"proxy.fill.complete_percent":                 "It is also completed when at least this part of it (in percent) has arrived. 0 switches the rule off.",
 	"proxy.fill.buffer":                           "Between an origin and a client for a response that is not stored.",

@@ -42,8 +42,9 @@ func (v view) Purge(ctx context.Context, p admin.Purge) (admin.PurgeResult, erro
 		}
 		*u.key = key
 	}
+	v.n.proxy.Unshare() // what is on its way shall not be stored after
 	removed, err := v.n.store.Purge(ctx, m)
-	v.n.proxy.Unshare() // nobody shall join a fetch that began before
+	v.n.proxy.Unshare() // nor what began meanwhile be joined
 	return admin.PurgeResult{Objects: int64(removed)}, err
 }
 

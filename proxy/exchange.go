@@ -151,7 +151,7 @@ func (x *exchange) cacheStatus(h http.Header) string {
 
 func (x *exchange) squidFields(h http.Header) {
 	what := "MISS"
-	if x.status.Hit || x.log.Result.Tag == accesslog.TagRefreshUnmodified {
+	if x.status.Hit {
 		what = "HIT"
 	}
 	h["X-Cache"] = append(slices.Clip(h["X-Cache"]), what+" from "+x.p.d.Node)

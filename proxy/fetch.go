@@ -190,10 +190,11 @@ func (x *exchange) fromStored(fl *flight) {
 	base := fl.fill.base // not ours: the body must be the one that was validated
 	x.log.Result.Tag = accesslog.TagRefreshUnmodified
 	d := x.rules.policy.Reuse(x.req, fl.meta, x.p.d.Clock())
-	x.status.FwdStatus, x.status.HasTTL, x.status.TTL = http.StatusNotModified, true, d.TTL
+	x.status.Fwd, x.status.Hit = "", true // as squid counts it
+	x.status.HasTTL, x.status.TTL, x.status.Detail = true, d.TTL, "revalidated"
 	answer := cache.Evaluate(x.req, fl.meta)
 	if len(answer.Missing) > 0 || base.Verify() != nil {
-		x.log.Result.Tag = accesslog.TagNone
+		x.log.Result.Tag, x.status.Hit = accesslog.TagNone, false
 		x.forward(cache.FwdPartial, "")
 		x.refetch()
 		return
@@ -324,6 +325,17 @@ func (x *exchange) relay(fl *flight) {
 	x.finishTrailers(fl)
 }
 
+// stillStale looks the stored response up once more, as another refresh may have
+// ended since this request found it stale; nil when one has.
+func (x *exchange) stillStale() cache.Object {
+	obj, _ := x.lookup()
+	if obj != nil && x.rules.policy.Reuse(x.req, obj.Meta(), x.start).Verdict == cache.Hit {
+		obj.Release()
+		return nil
+	}
+	return obj
+}
+
 // refreshBehind validates a stale object for those who come later.
 func (x *exchange) refreshBehind() {
 	select {
@@ -332,7 +344,7 @@ func (x *exchange) refreshBehind() {
 		return // enough are under way; a later hit will try again
 	}
 	free := func() { <-x.p.flights.background }
-	obj, _ := x.lookup()
+	obj := x.stillStale()
 	if obj == nil {
 		free()
 		return

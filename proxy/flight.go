@@ -30,6 +30,7 @@ type flight struct {
 	readers int  // guarded by flights.mu: exchanges that use it
 	behind  bool // guarded by flights.mu: it refreshes a stored response, readers or not
 	ended   bool // guarded by flights.mu: its goroutine is through
+	slot    bool // guarded by flights.mu: it holds one of background, for a client that left
 }
 
 // outcome is what a fetch found, fixed when head closes.
@@ -172,10 +173,24 @@ func (fl *flight) review() {
 // reconsider ends a fetch that nobody reads and that is not worth completing.
 // flights.mu is held.
 func (fl *flight) reconsider() {
-	if fl.readers == 0 && !fl.ended && !fl.worthCompleting() {
+	if fl.readers == 0 && !fl.ended && !(fl.worthCompleting() && fl.takeSlot()) {
 		fl.forget()
 		fl.cancel()
 	}
+}
+
+// takeSlot counts the flight among those that go on for nobody; false when
+// there are enough of them. flights.mu is held.
+func (fl *flight) takeSlot() bool {
+	if fl.behind || fl.slot {
+		return true
+	}
+	select {
+	case fl.p.flights.background <- struct{}{}:
+		fl.slot = true
+	default:
+	}
+	return fl.slot
 }
 
 // land ends the flight's own use of itself.
@@ -184,8 +199,11 @@ func (fl *flight) land() {
 	fs.mu.Lock()
 	fl.ended = true
 	fl.forget()
-	free := fl.readers == 0
+	free, slot := fl.readers == 0, fl.slot
 	fs.mu.Unlock()
+	if slot {
+		<-fs.background
+	}
 	fl.cancel()
 	close(fl.done)
 	if free {

@@ -28,7 +28,7 @@ type Options struct {
 type FillOptions struct {
 	// Requests that may wait for one fetch of the same URL; more are answered 503.
 	MaxWaiters int `yaml:"max_waiters"`
-	// Refreshes of stale objects that may run behind their clients at a time.
+	// Fetches that may run for no client at a time: refreshes of stale objects, and what is completed after its clients left.
 	MaxBackground int `yaml:"max_background"`
 	// When all clients of a cacheable fetch have left it is still completed if at most this much is missing. 0 never completes.
 	CompleteMissing units.Size `yaml:"complete_missing"`
