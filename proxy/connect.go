@@ -54,7 +54,10 @@ func (x *exchange) carried(out tunnel.Outcome, err error) {
 		return
 	}
 	x.log.Status = out.Status
-	x.log.Result.TimedOut, x.log.Result.Aborted = out.TimedOut, out.Aborted
+	x.log.Result.TimedOut = out.TimedOut
+	// How the two ends take leave of each other is theirs: many clients reset a
+	// tunnel whose last bytes they do not want.
+	x.log.Result.Aborted = out.Cut
 	if x.r.Method == http.MethodConnect || out.Status == http.StatusSwitchingProtocols {
 		x.tunneled = true // by splice, past the connection's counters
 		x.log.BytesIn, x.log.BytesOut = out.BytesIn, out.BytesOut

@@ -118,8 +118,12 @@ func (x *exchange) copy(src source, off, length int64) {
 			return
 		}
 	}
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
+	buffers := &copyBuffers
+	if _, coming := src.(*spoolReader); coming {
+		buffers = &fetchBuffers
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 	for length != 0 {
 		p := *buf
 		if length > 0 && length < int64(len(p)) {

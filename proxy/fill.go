@@ -325,8 +325,8 @@ func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) e
 	if err := fl.copyStored(ctx, pieces.before); err != nil {
 		return err
 	}
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
+	buf := fetchBuffers.Get().(*[]byte)
+	defer fetchBuffers.Put(buf)
 	var got int64
 	for {
 		n, err := resp.Body.Read(*buf)
@@ -362,6 +362,13 @@ func (fl *flight) commit() {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
 }
+
+// fetchBuffers take what comes from origins. They are small, as a client that
+// does not read pins one.
+var fetchBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 16<<10)
+	return &b
+}}
 
 // copyBuffers hold 32 KiB, which fits the first-level cache of a core.
 var copyBuffers = sync.Pool{New: func() any {

@@ -68,7 +68,7 @@ func DefaultOptions() Options {
 		Fill: FillOptions{
 			MaxWaiters: 10_000, MaxBackground: 256,
 			CompleteMissing: 16 * units.MiB, CompletePercent: 90,
-			Buffer: 64 * units.KiB,
+			Buffer: 32 * units.KiB,
 		},
 		Headers: HeaderOptions{ForwardedFor: "keep"},
 		Client: ClientOptions{

@@ -163,6 +163,18 @@ func (r *bodyReader) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// checkBlocks reads the first blocks of the body for their checksums alone.
+func (r *bodyReader) checkBlocks(blocks int64) error {
+	var last [1]byte // of each block: it takes all of the block to know one byte
+	for i := range blocks {
+		_, err := r.ReadAt(last[:], min((i+1)*blockSize, r.length)-1)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return nil
+}
+
 // whole reads as many whole blocks of one group as fit into p.
 func (r *bodyReader) whole(p []byte, off int64) (int, error) {
 	end := min(off+int64(len(p)), r.length, (off/groupSize+1)*groupSize)

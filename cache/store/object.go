@@ -127,7 +127,8 @@ func (o *diskObject) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // Verify implements cache.Object. It reads the body whole when it is small, and
-// offers it to the memory tier; else its first block.
+// offers it to the memory tier. Of a larger one it checks every block at the
+// first hit since the start, up to checkWhole, and the first block later.
 func (o *diskObject) Verify() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,12 +137,11 @@ func (o *diskObject) Verify() error {
 	}
 	again := o.sg.hit(o.v.rec.loc.off)
 	if !o.s.wantsWhole(o.v.rec.meta.Length, again) {
-		var first [1]byte
-		_, err := o.reader().ReadAt(first[:], 0)
-		if errors.Is(err, io.EOF) {
-			err = nil
+		blocks := int64(1)
+		if n := o.v.rec.meta.Length; !again && n <= checkWhole {
+			blocks = (n + blockSize - 1) / blockSize
 		}
-		return o.check(err)
+		return o.check(o.reader().checkBlocks(blocks))
 	}
 	b := make([]byte, o.v.rec.meta.Length)
 	if _, err := o.reader().ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -184,6 +184,10 @@ func (o *diskObject) check(err error) error {
 	o.s.drop(o.h, o.v)
 	return err
 }
+
+// checkWhole is the body length up to which damage anywhere makes a miss rather
+// than a response that breaks off.
+const checkWhole = 4 << 20
 
 // promoteAtOnce is the body length up to which the first disk hit fills the
 // memory tier; longer bodies must be hit twice, so that reading much data once

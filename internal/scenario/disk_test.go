@@ -151,13 +151,13 @@ func TestFlippedBytes(t *testing.T) {
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", path, err)
-		case r.err != nil: // damage behind the first block of a large body shows on the way
+		case r.err != nil:
 			cut.Add(1)
 		case r.text != volume(path):
 			t.Errorf("%s is wrong", path)
 		}
 	})
-	if cut.Load() > 20 {
+	if cut.Load() > 0 {
 		t.Errorf("%d responses were cut", cut.Load())
 	}
 	n.fill(o, count) // checks every byte

@@ -25,6 +25,7 @@ type relay struct {
 	over     bool
 	timedOut bool
 	aborted  bool
+	cut      bool
 	watchdog *time.Timer
 	seen     uint64    // progress at the last look
 	since    time.Time // when it had changed
@@ -75,7 +76,7 @@ func (r *relay) run(ctx context.Context) {
 		life := time.AfterFunc(r.opts.MaxLifetime.D(), r.timeOut)
 		defer life.Stop()
 	}
-	stop := context.AfterFunc(ctx, r.abort)
+	stop := context.AfterFunc(ctx, func() { r.reset(func() { r.aborted, r.cut = true, true }) })
 	defer stop()
 	r.mu.Lock()
 	r.since = time.Now()
@@ -95,10 +96,13 @@ func (r *relay) move(d *direction) {
 	}
 }
 
-// abort ends the relay because something failed. A reset is passed on as a reset, so
-// that neither side takes what it got for everything.
-func (r *relay) abort() {
-	if !r.end(func() { r.aborted = true }) {
+// abort ends the relay because something failed.
+func (r *relay) abort() { r.reset(func() { r.aborted = true }) }
+
+// reset passes a reset on as a reset, so that neither side takes what it got for
+// everything.
+func (r *relay) reset(note func()) {
+	if !r.end(note) {
 		return
 	}
 	for _, s := range []*side{&r.client, &r.far} {
@@ -135,10 +139,10 @@ func (r *relay) end(note func()) bool {
 	return true
 }
 
-func (r *relay) verdict() (timedOut, aborted bool) {
+func (r *relay) verdict() (timedOut, aborted, cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.timedOut, r.aborted
+	return r.timedOut, r.aborted, r.cut
 }
 
 // watch looks whether anything has moved, several times per limit; a tunnel

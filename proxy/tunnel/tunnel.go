@@ -38,6 +38,7 @@ type Outcome struct {
 	Duration time.Duration
 	TimedOut bool // ended by the idle limit or the lifetime
 	Aborted  bool // ended by a reset, an error or Shutdown
+	Cut      bool // ended by Shutdown: neither side wanted it
 }
 
 // Tunnels are the open tunnels of one proxy; safe for concurrent use.
@@ -120,7 +121,7 @@ func (s *session) run(client net.Conn, o Options) {
 		s.relay.run(s.ctx)
 	}
 	s.out.BytesIn, s.out.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()+int64(n)
-	s.out.TimedOut, s.out.Aborted = s.relay.verdict()
+	s.out.TimedOut, s.out.Aborted, s.out.Cut = s.relay.verdict()
 }
 
 // Shutdown refuses new tunnels, waits for the open ones until ctx ends, then
