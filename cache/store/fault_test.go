@@ -195,6 +195,9 @@ func TestFullDiskAndRecovery(t *testing.T) {
 	if err := os.Remove(hog); err != nil {
 		t.Fatal(err)
 	}
+	if s.Stats().Capacity == 0 { // it gave up everything, and even so had no room to open the index
+		s = reopenRunning(t, s, o)
+	}
 	until(t, "the store is writable again", func() bool { return !s.Stats().ReadOnly })
 	storetest.Put(t, s, "http://example.com/after", storetest.Body("after", 5000))
 	until(t, "it is written", settled(s))
