@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Listener wraps ln so that the bytes of each request can be told, head
@@ -37,6 +38,8 @@ type countedConn struct {
 	net.Conn
 	in, out atomic.Int64
 	told    int64 // of in, by the requests so far; theirs in turn
+
+	patience atomic.Int64 // nanoseconds the client has for the next part of what is written
 }
 
 // sinceLast is what came in since it was last called.
@@ -67,10 +70,21 @@ func beginsRequest(c byte) bool {
 	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c))
 }
 
-func (c *countedConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.out.Add(int64(n))
-	return n, err
+// Write goes on past a deadline for as long as the client takes something: what
+// the deadline bounds is the time between two parts of a response.
+func (c *countedConn) Write(b []byte) (n int, err error) {
+	for {
+		var m int
+		m, err = c.Conn.Write(b[n:])
+		n += m
+		c.out.Add(int64(m))
+		if m == 0 || err == nil || c.patience.Load() == 0 || !isTimeout(err) {
+			return n, err
+		}
+		if err = c.SetWriteDeadline(time.Now().Add(time.Duration(c.patience.Load()))); err != nil {
+			return n, err
+		}
+	}
 }
 
 // ReadFrom keeps the kernel's road from file or socket to socket open.

@@ -12,10 +12,6 @@ import (
 	"github.com/cachenode/cachenode/cache"
 )
 
-// writePiece bounds what one write deadline covers, so that slow but living
-// clients keep it.
-const writePiece = 128 << 10
-
 // stored answers from a stored response of the given age; src holds the body
 // that m describes.
 func (x *exchange) stored(m *cache.Meta, src source, a cache.Answer, age time.Duration) {
@@ -147,23 +143,18 @@ func (x *exchange) copy(src source, off, length int64) {
 	}
 }
 
-// write sends b in pieces, each under its own deadline. A client that does not
-// take them is cut off.
+// write sends b. A client that stops taking it is cut off.
 func (x *exchange) write(b []byte) {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	for len(b) > 0 {
-		n := min(len(b), writePiece)
-		err := x.writeDeadline()
-		if err == nil {
-			_, err = x.w.Write(b[:n])
-		}
-		if err != nil {
-			x.log.Result.TimedOut = isTimeout(err)
-			x.abort()
-		}
-		b = b[n:]
+	err := x.writeDeadline()
+	if err == nil {
+		_, err = x.w.Write(b)
+	}
+	if err != nil {
+		x.log.Result.TimedOut = isTimeout(err)
+		x.abort()
 	}
 }
 

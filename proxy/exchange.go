@@ -50,6 +50,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	if x.conn != nil {
 		x.out0 = x.conn.out.Load()
+		x.conn.patience.Store(int64(p.o.Client.WriteTimeout))
 	}
 	x.status.Node = p.d.Node
 	x.log = accesslog.Entry{
