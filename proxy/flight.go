@@ -173,7 +173,7 @@ func (fl *flight) review() {
 // reconsider ends a fetch that nobody reads and that is not worth completing.
 // flights.mu is held.
 func (fl *flight) reconsider() {
-	if fl.readers == 0 && !fl.ended && !(fl.worthCompleting() && fl.takeSlot()) {
+	if fl.readers == 0 && !fl.ended && (!fl.worthCompleting() || !fl.takeSlot()) {
 		fl.forget()
 		fl.cancel()
 	}

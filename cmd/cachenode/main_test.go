@@ -196,18 +196,16 @@ func (c *command) output() string {
 	return c.said.String()
 }
 
-func launch(t *testing.T, config string, args ...string) *command {
+func launch(t *testing.T, config string) *command {
 	t.Helper()
 	c := &command{t: t, data: filepath.Join(t.TempDir(), "data")}
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{
-		"run", "--config", file, "--data", c.data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--memory", "8MiB", "--disk", "64MiB", "--allow-to", "127.0.0.0/8",
-	}, args...)
-	c.Cmd = exec.Command(os.Args[0], args...)
+	c.Cmd = exec.Command(os.Args[0], "run", "--config", file, "--data", c.data,
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--memory", "8MiB", "--disk", "64MiB", "--allow-to", "127.0.0.0/8")
 	c.Env = append(os.Environ(), asCommand+"=1", "NOTIFY_SOCKET=", "JOURNAL_STREAM=")
 	c.Stdout, c.Stderr = c, c
 	if err := c.Start(); err != nil {
