@@ -199,21 +199,34 @@ func withoutUserinfo(raw string) string {
 	if !strings.Contains(raw, "@") {
 		return raw
 	}
-	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") {
+	start := authorityStart(raw)
+	switch {
+	case start == 0 && strings.HasPrefix(raw, "/"):
 		return raw // a path
-	}
-	if !ok {
+	case start == 0:
 		return raw[strings.LastIndexByte(raw, '@')+1:]
 	}
+	rest := raw[start:]
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
-	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-		rest = rest[at+1:]
+	return raw[:start] + rest[strings.LastIndexByte(rest[:end], '@')+1:]
+}
+
+// authorityStart is where the authority of a URL or of a network-path reference
+// begins, 0 when raw is neither (RFC 3986 §4.2).
+func authorityStart(raw string) int {
+	if strings.HasPrefix(raw, "//") {
+		return 2
 	}
-	return scheme + "://" + rest
+	scheme, _, ok := strings.Cut(raw, "://")
+	if !ok || strings.ContainsFunc(scheme, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("+-.", c)
+	}) {
+		return 0
+	}
+	return len(scheme) + len("://")
 }
 
 func clip(s string, n int) string {

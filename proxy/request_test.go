@@ -94,7 +94,7 @@ func FuzzSplitHostPort(f *testing.F) {
 
 // A password in a target never gets into a log.
 func FuzzWithoutUserinfo(f *testing.F) {
-	for _, s := range targets {
+	for _, s := range append(targets, "//@://", "//u:secret@h/://x", "a@b://c@d", "x@//u@h") {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
