@@ -64,6 +64,7 @@ func FuzzResponse(f *testing.F) {
 		f.Add([]byte(s), false)
 		f.Add([]byte(s), true)
 	}
+	f.Add([]byte("HTTP/1.1 200 OK\nA:bc\n \n\n"), false)
 	f.Fuzz(func(t *testing.T, raw []byte, isHead bool) {
 		method := http.MethodGet
 		if isHead {
@@ -102,6 +103,8 @@ func agreesWithNetHTTP(t *testing.T, raw []byte, method string, h *head, f frami
 			return // it keeps the space before a colon
 		}
 	}
+	foldSpace(got) // what a folded line becomes differs in the number of spaces
+	foldSpace(want)
 	if resp.Header.Get("Pragma") == "no-cache" {
 		delete(got, "Cache-Control") // it adds one
 		delete(want, "Cache-Control")
@@ -119,8 +122,19 @@ func agreesWithNetHTTP(t *testing.T, raw []byte, method string, h *head, f frami
 	if !bytes.Equal(body, theirs) {
 		t.Errorf("body %q, net/http %q", body, theirs)
 	}
+	foldSpace(trailer)
+	foldSpace(resp.Trailer)
 	if f.kind == bodyChunked && len(trailer) > 0 && len(resp.Trailer) > 0 && fmt.Sprint(trailer) != fmt.Sprint(resp.Trailer) {
 		t.Errorf("trailer %q, net/http %q", trailer, resp.Trailer)
+	}
+}
+
+// foldSpace makes every run of white space in the values one space.
+func foldSpace(h http.Header) {
+	for _, values := range h {
+		for i, v := range values {
+			values[i] = strings.Join(strings.Fields(v), " ")
+		}
 	}
 }
 
