@@ -194,6 +194,20 @@ func TestUnsafeMethodInvalidates(t *testing.T) {
 	r.get("/a").want(t, 200, "fwd=uri-miss", "GET 5")
 }
 
+// A POST whose answer says that it is the page invalidates the page, and is
+// stored in its place (RFC 9110 §9.3.3).
+func TestR0017_PostStoredForGet(t *testing.T) {
+	r := newRig(t)
+	r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Content-Location", r.origin.URL+"/a")
+		io.WriteString(w, q.Method)
+	})
+	r.get("/a").want(t, 200, "fwd=uri-miss", "GET")
+	r.do("POST", "/a", "x=1").want(t, 200, "fwd=method; fwd-status=200; stored", "POST")
+	r.get("/a").want(t, 200, "hit", "POST")
+}
+
 func TestPrivateIsNotShared(t *testing.T) {
 	r := newRig(t)
 	r.page("/auth", func(w http.ResponseWriter, q *http.Request) {

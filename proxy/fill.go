@@ -280,6 +280,9 @@ func (fl *flight) invalidate() {
 	f := &fl.fill
 	for _, key := range cache.Invalidates(f.req, f.url, fl.status, fl.header) {
 		fl.p.flights.drop(key) // first: what is fetched now must not be stored behind the deletion
+		if epochSlot(key) == epochSlot(f.req.Key) {
+			fl.epoch++ // our own doing: this response is newer than what it invalidates
+		}
 		fl.p.d.Store.Delete(key)
 	}
 }

@@ -60,6 +60,9 @@ type flightName struct {
 	variant string // of the response to validate, empty on a miss
 }
 
+// epochSlots is how many keys' invalidations are told apart.
+const epochSlots = 4096
+
 // flights are the fetches that others may join.
 type flights struct {
 	mu         sync.Mutex // guards by
@@ -67,7 +70,7 @@ type flights struct {
 	maxWaiters int
 	background chan struct{} // a slot for each refresh behind clients
 	alone      [4096]atomic.Uint64
-	epochs     [4096]atomic.Uint64 // how often keys of this hash were invalidated
+	epochs     [epochSlots]atomic.Uint64 // how often keys of this hash were invalidated
 	purges     atomic.Uint64
 }
 
@@ -259,8 +262,10 @@ func (fl *flight) worthCompleting() bool {
 // epoch changes whenever key is invalidated, by a collision for nothing: that
 // costs one response that is not stored.
 func (f *flights) epoch(key string) uint64 {
-	return f.epochs[xxh3.HashString(key)%uint64(len(f.epochs))].Load() + f.purges.Load()
+	return f.epochs[epochSlot(key)].Load() + f.purges.Load()
 }
+
+func epochSlot(key string) uint64 { return xxh3.HashString(key) % epochSlots }
 
 // Unshare keeps the fetches under way from being stored, and from being joined
 // by requests that come later: what they fetch may have been purged meanwhile.
@@ -277,7 +282,7 @@ func (p *Proxy) Unshare() {
 // drop keeps every flight of key from being stored, and from being joined by
 // requests that come after the key was invalidated.
 func (f *flights) drop(key string) {
-	f.epochs[xxh3.HashString(key)%uint64(len(f.epochs))].Add(1)
+	f.epochs[epochSlot(key)].Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name := range f.by {
