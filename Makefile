@@ -22,11 +22,12 @@ build:
 run: build
 	./bin/cachenode run --data ./cachenode-data
 
+# Never from the test cache: the scenarios run the binary, which it does not see.
 test:
-	$(GO) test $(RACE) ./...
+	$(GO) test $(RACE) -count=1 ./...
 
 race:
-	$(GO) test -race ./...
+	$(GO) test -race -count=1 ./...
 
 # Every fuzz target for FUZZTIME, one after the other.
 fuzz:
