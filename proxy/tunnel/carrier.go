@@ -10,6 +10,8 @@ import (
 	"net/http"
 
 	"github.com/elazarl/goproxy"
+
+	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
 // newCarrier returns the goproxy server that takes client connections over. It
@@ -76,29 +78,7 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // cannot fail: it is there
-	return &earlyConn{Conn: conn, early: append([]byte(nil), early...)}, rw, nil
-}
-
-// earlyConn is a connection of which some bytes were read already.
-type earlyConn struct {
-	net.Conn
-	early []byte
-}
-
-// Read implements net.Conn.
-func (c *earlyConn) Read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		c.early = c.early[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// Detach returns the bytes that were read already, and the connection beneath.
-func (c *earlyConn) Detach() (early []byte, conn net.Conn) {
-	early, c.early = c.early, nil
-	return early, c.Conn
+	return upstream.WithEarly(conn, early), rw, nil
 }
 
 // printfLogger is goproxy's log: what it warns of has an effect that we see

@@ -535,7 +535,7 @@ func TestSplicesOnlyPlainTCP(t *testing.T) {
 	a, z := net.Pipe()
 	defer closeQuietly(a)
 	defer closeQuietly(z)
-	s := sideOf(&earlyConn{Conn: a, early: []byte("x")})
+	s := sideOf(upstream.WithEarly(a, []byte("x")))
 	if s.tcp != nil || s.conn != a || !bytes.Equal(s.early, []byte("x")) {
 		t.Errorf("side %+v", s)
 	}

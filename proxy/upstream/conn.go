@@ -102,8 +102,8 @@ type earlyConn struct {
 	early []byte
 }
 
-// withEarly returns nc, such that early is read first.
-func withEarly(nc net.Conn, early []byte) net.Conn {
+// WithEarly returns nc, such that early, which is copied, is read first.
+func WithEarly(nc net.Conn, early []byte) net.Conn {
 	if len(early) == 0 {
 		return nc
 	}

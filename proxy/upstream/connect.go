@@ -152,7 +152,7 @@ func (c *Client) tunnel(ctx context.Context, nc, raw net.Conn, via *parent, addr
 		cn.close()
 		return nil, err
 	}
-	return withEarly(nc, cn.in.buffered()), nil
+	return WithEarly(nc, cn.in.buffered()), nil
 }
 
 func (c *Client) askTunnel(cn *conn, via *parent, addr string) (code int, err error) {

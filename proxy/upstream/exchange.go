@@ -265,7 +265,7 @@ func (x *exchange) switched(h *head) (*http.Response, error) {
 		return nil, headError{err}
 	}
 	x.c.pool.forget(x.cn.key)
-	nc := withEarly(x.cn.nc, x.cn.in.buffered())
+	nc := WithEarly(x.cn.nc, x.cn.in.buffered())
 	return &http.Response{
 		Status: h.status, StatusCode: h.code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: h.fields, ContentLength: -1, Body: switchedBody{nc}, Request: x.req,
