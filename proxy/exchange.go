@@ -66,7 +66,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // end logs the request, also when its handler panics to abort the connection.
 func (x *exchange) end() {
 	x.flush()
-	x.p.active.remove(&x.active)
+	defer x.p.active.remove(&x.active)
 	e := &x.log
 	e.Time = x.p.d.Clock()
 	e.Duration = max(0, e.Time.Sub(x.start))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/cache"
 )
 
@@ -115,6 +116,7 @@ func TestShutdownEndsStuckFetches(t *testing.T) {
 	c.Read(make([]byte, 10))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
+	context.AfterFunc(ctx, func() { r.front.Config.Close() })
 	if err := r.proxy.Shutdown(ctx); err == nil {
 		t.Error("nothing was cut")
 	}
@@ -131,4 +133,29 @@ func TestPartOutlivesAFailure(t *testing.T) {
 		t.Errorf("%d", got.StatusCode)
 	}
 	r.get("/p", "Range: bytes=10-19").want(t, 206, "hit", body[10:20])
+}
+
+// When a stop is over, what it cut has been logged: the log is closed next.
+func TestShutdownWaitsForTheLog(t *testing.T) {
+	logging, write := make(chan bool), make(chan bool)
+	r := newRig(t, func(c *rigConfig) {
+		c.record = func(*accesslog.Entry) { close(logging); <-write }
+	})
+	far := strings.TrimPrefix(r.origin.URL, "http://")
+	c := r.connect()
+	defer c.Close()
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", far, far)
+	c.Read(make([]byte, 12))
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	ended := make(chan error)
+	go func() { ended <- r.proxy.Shutdown(cut) }()
+	<-logging
+	select {
+	case <-ended:
+		t.Error("ended before the tunnel was logged")
+	case <-time.After(100 * time.Millisecond):
+		close(write)
+		<-ended
+	}
 }

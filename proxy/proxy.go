@@ -115,9 +115,13 @@ func (p *Proxy) exchange(change func(*rules)) {
 	}
 }
 
+// settle is how long a request that was cut has to be logged.
+const settle = 5 * time.Second
+
 // Shutdown waits for tunnels and fetches until ctx ends, then ends them, and
 // closes the connections to origins. The server must not hand in requests any
-// more. The error is ctx's when something had to be cut.
+// more. When it returns, every request has been logged. The error is ctx's when
+// something had to be cut.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	err := p.tunnels.Shutdown(ctx)
 	idle := make(chan struct{})
@@ -132,6 +136,11 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.cancel()
 	<-idle
+	logged, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+	defer cancel()
+	if p.active.wait(logged) != nil {
+		err = errors.Join(err, fmt.Errorf("%d requests were cut without a log line", p.active.len()))
+	}
 	return errors.Join(err, p.origin.Close())
 }
 

@@ -49,6 +49,7 @@ type rigConfig struct {
 	access acl.Options
 	disk   units.Size                    // 0: no disk tier
 	store  func(cache.Store) cache.Store // wraps the store
+	record func(*accesslog.Entry)        // nil: the rig's
 }
 
 func newRig(t testing.TB, opts ...rigOption) *rig {
@@ -81,10 +82,13 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	r.must(err)
 	resolver, err := dns.New(dns.DefaultOptions())
 	r.must(err)
+	if c.record == nil {
+		c.record = r.record
+	}
 	r.proxy, err = New(c.proxy, Deps{
 		Node: "n1", Log: slog.New(slog.DiscardHandler), Store: r.store, Policy: policy, Access: access,
 		Dialer: &dns.Dialer{Resolver: resolver, Allowed: access.DialAllowed},
-		Record: r.record, Clock: r.clock,
+		Record: c.record, Clock: r.clock,
 	})
 	r.must(err)
 	r.front = httptest.NewUnstartedServer(r.proxy)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,10 +52,11 @@ type ActiveRequest struct {
 // ActiveRequests lists the requests that are being answered, in no order.
 func (p *Proxy) ActiveRequests() []ActiveRequest { return p.active.list() }
 
-// active are the requests under way.
+// active are the requests under way, until they are logged.
 type active struct {
-	mu  sync.Mutex // guards all
-	all map[*activeEntry]struct{}
+	mu   sync.Mutex // guards what follows
+	all  map[*activeEntry]struct{}
+	none chan struct{} // closed when the last one ends; nil: nobody waits
 }
 
 type activeEntry struct{ ActiveRequest }
@@ -70,7 +72,31 @@ func (a *active) add(e *activeEntry) {
 func (a *active) remove(e *activeEntry) {
 	a.mu.Lock()
 	delete(a.all, e)
+	if len(a.all) == 0 && a.none != nil {
+		close(a.none)
+		a.none = nil
+	}
 	a.mu.Unlock()
+}
+
+// wait returns when no request is under way, or with ctx's error.
+func (a *active) wait(ctx context.Context) error {
+	a.mu.Lock()
+	if len(a.all) == 0 {
+		a.mu.Unlock()
+		return nil
+	}
+	if a.none == nil {
+		a.none = make(chan struct{})
+	}
+	none := a.none
+	a.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (a *active) len() int {
