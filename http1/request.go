@@ -1,0 +1,54 @@
+package http1
+
+import "net/netip"
+
+// Request is the head of a request as it came (RFC 9112 §3, §5), already
+// beyond doubt: whatever two readers could understand differently has been
+// refused before. All slices are views of the connection's buffer and end with
+// the call they were handed to; what must live longer is copied.
+type Request struct {
+	Method []byte  // a token, case kept
+	Target []byte  // request-target, byte for byte
+	Minor  int     // of HTTP/1.x: 0 or 1
+	Fields []Field // in the order they came
+	Host   []byte  // the value of the one Host field; empty with HTTP/1.0 and none
+	// Length of the body in bytes; 0: none, -1: chunked.
+	Length int64
+	// Persist says whether the client wants the connection kept (RFC 9112
+	// §9.3). Whether it is kept, Conn.Persist says.
+	Persist bool
+	// HeadLen is the number of bytes of the head, its last empty line included.
+	HeadLen int
+
+	Client netip.AddrPort // who asks
+	Local  netip.AddrPort // where it was accepted
+}
+
+// Field is one field line: the name as it was written, the value without the
+// white space around it.
+type Field struct{ Name, Value []byte }
+
+// Get returns the value of the first field of that name, which is compared
+// without case; nil when there is none.
+func (r *Request) Get(name string) []byte {
+	for i := range r.Fields {
+		if equalFold(r.Fields[i].Name, name) {
+			return r.Fields[i].Value
+		}
+	}
+	return nil
+}
+
+// equalFold compares a token with a name in ASCII, without case.
+func equalFold(b []byte, name string) bool {
+	if len(b) != len(name) {
+		return false
+	}
+	for i, c := range b {
+		d := name[i]
+		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
