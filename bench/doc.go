@@ -1,3 +1,4 @@
-// Package bench will be the load tool: workloads, the load loop and its report.
-// It will know a proxy only from outside. Not built yet.
+// Package bench measures caching proxies: it drives a workload through one,
+// checks every byte that comes back and counts what happened. It knows a proxy
+// only from outside, and nothing of how its findings are shown.
 package bench
