@@ -29,7 +29,7 @@ type Entry struct {
 	ContentType string
 	Referer     string
 	UserAgent   string
-	RequestID   string
+	RequestID   uint64 // unique since the start of the process, shown in base 36; 0: none
 	CacheStatus string // our member of Cache-Status
 	ProxyError  string // the error type of Proxy-Status, empty if none
 	Denied      string // kind of the rule that refused it (acl.Verdict.Reason), empty if none did; for the metrics, in no format

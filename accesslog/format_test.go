@@ -26,7 +26,7 @@ func sample() *Entry {
 		ContentType: "text/html; charset=utf-8",
 		Referer:     "http://u:p@r.example/x",
 		UserAgent:   "curl/8.0",
-		RequestID:   "01",
+		RequestID:   37,
 		CacheStatus: `n1; fwd=uri-miss`,
 	}
 }
@@ -60,7 +60,7 @@ func TestFormats(t *testing.T) {
 		{"combined", FormatCombined, func(e *Entry) { e.UserAgent = "Mozilla \"5\"\n" },
 			`10.0.0.5 - - [20/Nov/2025:10:20:00 +0000] "GET http://example.com/ HTTP/1.1" 200 5123 "http://r.example/x" "Mozilla %225%22%0A" TCP_MISS:HIER_DIRECT`},
 		{"json", FormatJSON, func(e *Entry) { e.URL = "http://u@e/\"\u009b\xff😀" },
-			`{"ts":1763634000.123,"dur_ms":125.000,"client":"10.0.0.5","result":"TCP_MISS","status":200,"bytes":5123,"method":"GET","url":"http://e/\"\u009B\uFFFD\uD83D\uDE00","user":"","hier":"HIER_DIRECT","peer":"93.184.216.34","ctype":"text/html; charset=utf-8","node":"n1","req_id":"01","ttfb_ms":12.500,"cache_status":"n1; fwd=uri-miss","proxy_error":""}`},
+			`{"ts":1763634000.123,"dur_ms":125.000,"client":"10.0.0.5","result":"TCP_MISS","status":200,"bytes":5123,"method":"GET","url":"http://e/\"\u009B\uFFFD\uD83D\uDE00","user":"","hier":"HIER_DIRECT","peer":"93.184.216.34","ctype":"text/html; charset=utf-8","node":"n1","req_id":"11","ttfb_ms":12.500,"cache_status":"n1; fwd=uri-miss","proxy_error":""}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

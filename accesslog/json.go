@@ -32,7 +32,11 @@ func appendJSON(buf []byte, e *Entry, node string) []byte {
 	buf = appendMember(buf, "peer", e.Peer)
 	buf = appendMember(buf, "ctype", e.ContentType)
 	buf = appendMember(buf, "node", node)
-	buf = appendMember(buf, "req_id", e.RequestID)
+	buf = append(buf, `,"req_id":"`...)
+	if e.RequestID != 0 {
+		buf = strconv.AppendUint(buf, e.RequestID, 36)
+	}
+	buf = append(buf, '"')
 	buf = append(buf, `,"ttfb_ms":`...)
 	buf = appendMillis(buf, e.TTFB)
 	buf = appendMember(buf, "cache_status", e.CacheStatus)

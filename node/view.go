@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"time"
 
@@ -92,8 +91,7 @@ func (n *Node) requests() []admin.Request {
 	active := n.proxy.ActiveRequests()
 	list := make([]admin.Request, 0, len(active))
 	for _, r := range active {
-		client, _ := netip.ParseAddrPort(r.Client) // zero when it is none
-		list = append(list, admin.Request{ID: r.ID, Client: client, Since: r.Started, Method: r.Method, URL: r.URL})
+		list = append(list, admin.Request{ID: r.ID, Client: r.Client, Since: r.Started, Method: r.Method, URL: r.URL})
 	}
 	return list
 }

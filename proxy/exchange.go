@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/cachenode/cachenode/accesslog"
@@ -53,12 +52,13 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.conn.patience.Store(int64(p.o.Client.WriteTimeout))
 	}
 	x.status.Node = p.d.Node
+	client, _ := netip.ParseAddrPort(r.RemoteAddr) // zero when it is none
 	x.log = accesslog.Entry{
-		Client: clientAddr(r), Method: r.Method, URL: withoutUserinfo(r.RequestURI), Proto: r.Proto,
+		Client: client.Addr().Unmap(), Method: r.Method, URL: withoutUserinfo(r.RequestURI), Proto: r.Proto,
 		Referer: r.Referer(), UserAgent: r.UserAgent(),
-		RequestID: strconv.FormatUint(p.stats.requests.Add(1), 36),
+		RequestID: p.stats.requests.Add(1),
 	}
-	x.active = activeEntry{ActiveRequest{x.log.RequestID, r.RemoteAddr, r.Method, x.log.URL, x.start}}
+	x.active = activeEntry{id: x.log.RequestID, client: client, method: r.Method, url: x.log.URL, started: x.start}
 	p.active.add(&x.active)
 	return x
 }
@@ -198,14 +198,6 @@ func (x *exchange) clientGone() {
 	if !x.headSent {
 		x.abort()
 	}
-}
-
-func clientAddr(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
 }
 
 // isTimeout reports an expired deadline.

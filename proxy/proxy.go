@@ -91,7 +91,6 @@ func New(o Options, d Deps) (*Proxy, error) {
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.flights.init(o.Fill)
-	p.active.init()
 	return p, nil
 }
 
