@@ -1,0 +1,80 @@
+package peer
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// View is the membership at one moment. It never changes, and may be kept.
+type View struct {
+	// Seq grows with every view of this node.
+	Seq uint64
+	// Cluster is the name of the cluster.
+	Cluster string
+	// Self is the ID of this node.
+	Self string
+	// Members are all that are known, this node included, by name.
+	Members []Member
+}
+
+// newView sorts the members, which it keeps.
+func newView(seq uint64, cluster, self string, members []Member) *View {
+	slices.SortFunc(members, func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return &View{Seq: seq, Cluster: cluster, Self: self, Members: members}
+}
+
+// Me is this node; nil in a view without it.
+func (v *View) Me() *Member { return v.ByID(v.Self) }
+
+// ByID finds a member; nil when there is none. The member must not be changed.
+func (v *View) ByID(id string) *Member {
+	for i := range v.Members {
+		if v.Members[i].ID == id {
+			return &v.Members[i]
+		}
+	}
+	return nil
+}
+
+// ByName finds a member, one that is up before one that is not; nil when there
+// is none.
+func (v *View) ByName(name string) *Member {
+	var found *Member
+	for i := range v.Members {
+		m := &v.Members[i]
+		if m.Name == name && (found == nil || m.State.Up() && !found.State.Up()) {
+			found = m
+		}
+	}
+	return found
+}
+
+// ByAddr finds a member that is up by the address of its services; nil when
+// there is none.
+func (v *View) ByAddr(addr netip.Addr) *Member {
+	addr = addr.Unmap()
+	for i := range v.Members {
+		if m := &v.Members[i]; m.State.Up() && m.Addr == addr {
+			return m
+		}
+	}
+	return nil
+}
+
+// Others are the members that are up, without this node.
+func (v *View) Others() []Member {
+	return slices.DeleteFunc(slices.Clone(v.Members), func(m Member) bool { return m.ID == v.Self || !m.State.Up() })
+}
+
+// Count is how many members are in a state.
+func (v *View) Count(s State) (n int) {
+	for i := range v.Members {
+		if v.Members[i].State == s {
+			n++
+		}
+	}
+	return n
+}
