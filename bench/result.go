@@ -66,6 +66,8 @@ type Result struct {
 	Series Series      // over time
 	Nodes  []NodeStats // by name; empty when no answer names its cache
 
+	Statuses []StatusStats // of the answers that came, by code
+
 	// Failures lists what went wrong by class, the most frequent first.
 	Failures []Failure
 
@@ -139,6 +141,12 @@ type NodeStats struct {
 	Node     string
 	Requests int64
 	Hits     int64
+}
+
+// StatusStats is how many answers had one status code.
+type StatusStats struct {
+	Code     int
+	Requests int64
 }
 
 // FailureClass names a way to fail.
