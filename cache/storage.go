@@ -66,8 +66,18 @@ type Writer interface {
 	// Write appends to the body. An error (ErrFull, ErrTooLarge) is final: the
 	// object will not be stored, what was written stays readable until Abort.
 	io.Writer
+	// Reserve returns room for the next bytes of the body, at most n of them,
+	// so that a fetch can read into what will be served; nil when there is none,
+	// and Write takes them. Advance makes the first k bytes of that room part of
+	// the body. The room is the caller's until the next Write, Reserve or Commit.
+	Reserve(n int) []byte
+	Advance(k int)
 	// ReadAt reads what has been written so far; beyond it, io.EOF.
 	io.ReaderAt
+	// Bytes is what has been written so far from off on, nil when that is not
+	// in memory or nothing is there yet. It is never changed; it must not be used
+	// after Close.
+	Bytes(off int64) []byte
 	// Commit makes the object visible with final metadata; before it no reader
 	// can see a byte. m.Length must be the number of bytes written. The writer
 	// stays readable until Close.

@@ -128,6 +128,28 @@ func (w *countedWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
+func (w *countedWriter) Reserve(n int) []byte {
+	if w.s.faulty && rand.N(4) == 0 {
+		return nil
+	}
+	return w.Writer.Reserve(int(min(int64(n), w.left)))
+}
+
+func (w *countedWriter) Advance(k int) {
+	w.left -= int64(k)
+	w.Writer.Advance(k)
+}
+
+func (w *countedWriter) Bytes(off int64) []byte {
+	if w.closed.Load() {
+		w.s.t.Error("a writer is read after its close")
+	}
+	if w.s.faulty && rand.N(4) == 0 {
+		return nil // as if it were on disk
+	}
+	return w.Writer.Bytes(off)
+}
+
 func (w *countedWriter) ReadAt(p []byte, off int64) (int, error) {
 	if w.closed.Load() {
 		w.s.t.Error("a writer is read after its close")

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/cachenode/cachenode/cache"
@@ -114,23 +115,15 @@ func (x *exchange) copy(src source, off, length int64) {
 			return
 		}
 	}
-	buffers := &copyBuffers
-	if _, coming := src.(*spoolReader); coming {
-		buffers = &fetchBuffers
-	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	from := passage{src: src}
+	defer from.close()
 	for length != 0 {
-		p := *buf
-		if length > 0 && length < int64(len(p)) {
-			p = p[:length]
-		}
-		n, err := src.ReadAt(p, off)
-		if n > 0 {
-			x.write(p[:n])
-			off += int64(n)
+		p, err := from.next(off, length)
+		if len(p) > 0 {
+			x.write(p)
+			off += int64(len(p))
 			if length > 0 {
-				length -= int64(n)
+				length -= int64(len(p))
 			}
 			continue
 		}
@@ -141,6 +134,51 @@ func (x *exchange) copy(src source, off, length int64) {
 		x.push() // a client may later go on from what it has
 		x.abort()
 	}
+}
+
+// passage yields the pieces of a body, where they lie or in a buffer that it
+// takes only when it must.
+type passage struct {
+	src source
+	buf *[]byte // nil: none is taken
+}
+
+// next returns what there is at off, at most length bytes unless that is
+// negative; good until the next call.
+func (a *passage) next(off, length int64) ([]byte, error) {
+	coming, is := a.src.(*spoolReader)
+	if is {
+		if b, err := coming.View(off); len(b) > 0 || err != nil {
+			return upTo(b, length), err
+		}
+	}
+	if a.buf == nil {
+		a.buf = buffersFor(is).Get().(*[]byte)
+	}
+	p := upTo(*a.buf, length)
+	n, err := a.src.ReadAt(p, off)
+	return p[:n], err
+}
+
+func (a *passage) close() {
+	if a.buf != nil {
+		_, is := a.src.(*spoolReader)
+		buffersFor(is).Put(a.buf)
+	}
+}
+
+func buffersFor(coming bool) *sync.Pool {
+	if coming {
+		return &fetchBuffers
+	}
+	return &copyBuffers
+}
+
+func upTo(b []byte, length int64) []byte {
+	if length >= 0 && length < int64(len(b)) {
+		return b[:length]
+	}
+	return b
 }
 
 // write sends b. A client that stops taking it is cut off.

@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cachenode/cachenode/cache"
@@ -214,10 +213,11 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 	if fl.stored || fl.name.key != "" {
 		fl.p.flights.remember(fl)
 	}
-	fl.trailer = http.Header{}
-	close(fl.head)
-	if !fl.stored {
-		fl.review()
+	if fl.length < 0 {
+		fl.trailer = http.Header{}
+	}
+	if !fl.stored || f.missing.Len > 0 {
+		fl.announce()
 	}
 	if fl.err != nil {
 		return
@@ -225,10 +225,25 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 
 	err := fl.move(ctx, resp, pieces)
 	if err == nil {
-		maps.Copy(fl.trailer, resp.Trailer)
+		if fl.trailer != nil {
+			maps.Copy(fl.trailer, resp.Trailer)
+		}
 		fl.commit()
 	}
 	fl.body.finish(err)
+	fl.announce()
+}
+
+// announce tells those who wait that the outcome is there, once.
+func (fl *flight) announce() {
+	if fl.announced {
+		return
+	}
+	fl.announced = true
+	close(fl.head)
+	if !fl.stored {
+		fl.review()
+	}
 }
 
 // admit decides about storing.
@@ -328,22 +343,16 @@ func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) e
 	if err := fl.copyStored(ctx, pieces.before); err != nil {
 		return err
 	}
-	buf := fetchBuffers.Get().(*[]byte)
-	defer fetchBuffers.Put(buf)
-	var got int64
+	in := intake{fl: fl, ctx: ctx, body: resp.Body, left: resp.ContentLength}
+	defer in.close()
 	for {
-		n, err := resp.Body.Read(*buf)
-		got += int64(n)
+		n, err := in.step(len(pieces.after) == 0)
 		fl.p.stats.originBytes.Add(int64(n))
-		if n > 0 {
-			last := fl.stored && resp.ContentLength >= 0 && got >= resp.ContentLength
-			if werr := fl.body.write(ctx, (*buf)[:n], last && len(pieces.after) == 0); werr != nil {
-				return errAbandoned
-			}
-		}
 		switch {
 		case err == io.EOF: //nolint:errorlint // a wrapped EOF is not the proper end
 			return fl.copyStored(ctx, pieces.after)
+		case errors.Is(err, errAbandoned):
+			return err
 		case err != nil:
 			fl.p.stats.originErrors.Add(1)
 			return err
@@ -365,16 +374,3 @@ func (fl *flight) commit() {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
 }
-
-// fetchBuffers take what comes from origins. They are small, as a client that
-// does not read pins one.
-var fetchBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 16<<10)
-	return &b
-}}
-
-// copyBuffers hold 32 KiB, which fits the first-level cache of a core.
-var copyBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 32<<10)
-	return &b
-}}

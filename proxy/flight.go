@@ -25,7 +25,8 @@ type flight struct {
 	head   chan struct{} // closed when outcome is there
 	done   chan struct{} // closed when the fetch has ended
 	outcome
-	body spool
+	announced bool // head is closed; for the flight's goroutine alone
+	body      spool
 
 	readers int  // guarded by flights.mu: exchanges that use it
 	behind  bool // guarded by flights.mu: it refreshes a stored response, readers or not

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -68,6 +69,31 @@ func (s *spool) write(ctx context.Context, p []byte, hold bool) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// room is where the store wants the next n bytes, or the first of them; nil
+// when they are to be written.
+func (s *spool) room(n int64) []byte {
+	if !s.intact() {
+		return nil
+	}
+	return s.w.Reserve(int(min(n, maxRoom)))
+}
+
+// maxRoom bounds what is read at once, so that readers follow closely.
+const maxRoom = 256 << 10
+
+// advance appends n bytes that were put into room; it is write without a copy.
+func (s *spool) advance(n int, hold bool) {
+	s.w.Advance(n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept += int64(n)
+	s.from, s.end = s.kept, s.kept
+	if !hold {
+		s.shown = s.end
+		s.wake()
+	}
 }
 
 // keep gives p to the store's writer and returns how much of it that took.
@@ -181,34 +207,50 @@ func (r *spoolReader) detach() {
 func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
 	s := r.s
 	s.mu.Lock()
+	kept, err := r.await(off)
+	if err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
+	if kept > 0 {
+		s.mu.Unlock()
+		return s.w.ReadAt(p[:min(int64(len(p)), kept)], off)
+	}
+	n := s.fromRing(p, off)
+	s.mu.Unlock()
+	if n == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, nil
+}
+
+// View blocks as ReadAt does and returns the bytes at off where they lie, which
+// is to be read only, and good until detach; nil when they must be read by ReadAt.
+func (r *spoolReader) View(off int64) ([]byte, error) {
+	s := r.s
+	s.mu.Lock()
+	kept, err := r.await(off)
+	s.mu.Unlock()
+	if err != nil || kept == 0 {
+		return nil, err
+	}
+	b := s.w.Bytes(off)
+	return b[:min(int64(len(b)), kept)], nil
+}
+
+// await waits until there are bytes at off, and returns how many of them the
+// store's writer has; 0: they are in the ring. s.mu is held.
+func (r *spoolReader) await(off int64) (kept int64, err error) {
+	s := r.s
 	if off > r.off {
 		r.off = off
 		if s.ring != nil {
 			s.wake()
 		}
 	}
-	for {
-		if n := min(s.shown, s.kept) - off; n > 0 {
-			r.moved = true
-			s.mu.Unlock()
-			return s.w.ReadAt(p[:min(int64(len(p)), n)], off)
-		}
-		if off < s.shown {
-			n := s.fromRing(p, off)
-			r.moved = true
-			s.mu.Unlock()
-			if n == 0 {
-				return 0, io.ErrUnexpectedEOF
-			}
-			return n, nil
-		}
+	for off >= s.shown {
 		if s.done {
-			err := s.err
-			s.mu.Unlock()
-			if err == nil {
-				err = io.EOF
-			}
-			return 0, err
+			return 0, cmp.Or(s.err, io.EOF)
 		}
 		if r.moved && r.idle != nil {
 			r.moved = false
@@ -218,10 +260,11 @@ func (r *spoolReader) ReadAt(p []byte, off int64) (int, error) {
 			continue
 		}
 		if err := s.wait(r.ctx); err != nil {
-			s.mu.Unlock()
 			return 0, err
 		}
 	}
+	r.moved = true
+	return max(0, min(s.shown, s.kept)-off), nil
 }
 
 // fromRing copies what the ring has at off; 0 when that is forgotten. mu is held.

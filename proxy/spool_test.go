@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,29 @@ func (w *memWriter) Write(p []byte) (int, error) {
 		return n, cache.ErrFull
 	}
 	return n, nil
+}
+
+// Reserve offers its room in small parts.
+func (w *memWriter) Reserve(n int) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n = min(n, w.limit-len(w.b), 1000); n <= 0 {
+		return nil
+	}
+	w.b = slices.Grow(w.b, n)
+	return w.b[len(w.b) : len(w.b)+n]
+}
+
+func (w *memWriter) Advance(k int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = w.b[:len(w.b)+k]
+}
+
+func (w *memWriter) Bytes(off int64) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b[min(off, int64(len(w.b))):]
 }
 
 func (w *memWriter) ReadAt(p []byte, off int64) (int, error) {

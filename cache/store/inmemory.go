@@ -129,6 +129,34 @@ func (w *keptWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Reserve implements cache.Writer.
+func (w *keptWriter) Reserve(n int) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n = int(min(int64(n), w.s.maxObject-int64(len(w.body)))); w.err != nil || n <= 0 {
+		return nil
+	}
+	w.body = slices.Grow(w.body, n)
+	return w.body[len(w.body) : len(w.body)+n]
+}
+
+// Advance implements cache.Writer.
+func (w *keptWriter) Advance(k int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.body = w.body[:len(w.body)+k]
+}
+
+// Bytes implements cache.Writer.
+func (w *keptWriter) Bytes(off int64) []byte {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if off < 0 || off >= int64(len(w.body)) {
+		return nil
+	}
+	return w.body[off:]
+}
+
 func (w *keptWriter) ReadAt(p []byte, off int64) (int, error) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()

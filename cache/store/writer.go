@@ -76,9 +76,50 @@ func (w *writer) outgrows(n int) bool {
 	return w.s.disk != nil && w.length+int64(n) > w.s.disk.large
 }
 
-// exactUpTo is the expected length up to which memory is taken at once; more is
-// taken as it comes, whatever an origin has announced.
-const exactUpTo = 64 << 10
+// Reserve implements cache.Writer. There is room only for bodies of announced
+// length that are kept in memory.
+func (w *writer) Reserve(n int) []byte {
+	most := w.s.maxObject()
+	if w.s.disk != nil {
+		most = min(most, w.s.disk.large)
+	}
+	n = int(min(int64(n), most-w.length))
+	if n <= 0 || w.err != nil || w.done || w.spill != nil || w.hint < 0 {
+		return nil
+	}
+	if len(w.body) == cap(w.body) {
+		w.mu.Lock()
+		w.grow(min(n, reserveStep))
+		w.mu.Unlock()
+	}
+	return w.body[len(w.body):min(len(w.body)+n, cap(w.body))]
+}
+
+// Advance implements cache.Writer.
+func (w *writer) Advance(k int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.body = w.body[:len(w.body)+k]
+	w.length += int64(k)
+}
+
+// Bytes implements cache.Writer.
+func (w *writer) Bytes(off int64) []byte {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.spill != nil || off < 0 || off >= int64(len(w.body)) {
+		return nil
+	}
+	return w.body[off:]
+}
+
+const (
+	// exactUpTo is the expected length up to which memory is taken at once; more
+	// is taken as it comes, whatever an origin has announced.
+	exactUpTo = 128 << 10
+	// reserveStep is what is taken first of a longer one.
+	reserveStep = 16 << 10
+)
 
 func (w *writer) grow(n int) {
 	need := len(w.body) + n

@@ -44,7 +44,23 @@ func (b *body) Read(p []byte) (int, error) {
 	if err := b.failed(); err != nil {
 		return 0, err
 	}
-	n, err := b.src.Read(p)
+	return b.settle(b.src.Read(p))
+}
+
+// ReadNow is Read without waiting: it returns 0 and no error when nothing is
+// there yet, or when that cannot be told.
+func (b *body) ReadNow(p []byte) (int, error) {
+	if err := b.failed(); err != nil {
+		return 0, err
+	}
+	if b.src != &b.length {
+		return 0, nil
+	}
+	return b.settle(b.length.readNow(p))
+}
+
+// settle ends the exchange when a read of the source says so.
+func (b *body) settle(n int, err error) (int, error) {
 	if err == nil {
 		return n, nil
 	}
@@ -116,6 +132,18 @@ func (r *lengthReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := r.in.Read(p[:min(int64(len(p)), r.left)])
+	return r.count(n, err)
+}
+
+func (r *lengthReader) readNow(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.in.readNow(p[:min(int64(len(p)), r.left)])
+	return r.count(n, err)
+}
+
+func (r *lengthReader) count(n int, err error) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case r.left == 0:

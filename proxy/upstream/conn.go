@@ -3,7 +3,6 @@ package upstream
 import (
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type conn struct {
 	perRead   time.Duration // a deadline for each read of its own; 0: whoever waits has set one
 	armed     time.Time     // when the last of these was set
 	perWrite  time.Duration
-	probe     func() bool // whether an idle connection is open and silent
+	now       rawReader
 	idleSince time.Time
 	closing   sync.Once
 }
@@ -29,7 +28,7 @@ type conn struct {
 func newConn(nc, raw net.Conn, key hostKey, route Route, perWrite time.Duration) *conn {
 	c := &conn{nc: nc, raw: raw, key: key, route: route, perWrite: perWrite}
 	c.in.src = c
-	c.probe = newProbe(raw)
+	c.now.init(nc, raw)
 	return c
 }
 
@@ -46,6 +45,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	return c.nc.Read(p)
 }
+
+// readNow reads what has arrived without waiting.
+func (c *conn) readNow(p []byte) (int, error) { return c.now.read(p) }
 
 // pace makes each read wait d at most from here on.
 func (c *conn) pace(d time.Duration) { c.perRead, c.armed = d, time.Time{} }
@@ -72,28 +74,6 @@ func (c *conn) rest() bool {
 	c.pace(0)
 	c.reused = true
 	return c.nc.SetDeadline(time.Time{}) == nil
-}
-
-// newProbe returns a function that tells whether an idle connection is still
-// open and silent, by one look that does not block. An origin that has closed
-// it, or that talks without being asked, is not.
-func newProbe(raw net.Conn) func() bool {
-	sc, ok := raw.(syscall.Conn)
-	if !ok {
-		return func() bool { return true }
-	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return func() bool { return false }
-	}
-	silent := false
-	var one [1]byte
-	look := func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		silent = err == syscall.EAGAIN
-		return true
-	}
-	return func() bool { return rc.Read(look) == nil && silent }
 }
 
 // earlyConn is a connection of which some bytes were read already.

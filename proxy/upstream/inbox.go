@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
-const (
-	inboxSize = 4 << 10  // what a connection holds between messages
-	inboxKeep = 16 << 10 // a buffer that a large head has grown beyond this is dropped
-)
+// inboxSize is what is read at once. A response of that size takes one read; a
+// connection between two messages, or with a body that is read directly, holds
+// none of it.
+const inboxSize = 16 << 10
+
+var inboxes = sync.Pool{New: func() any { return new([inboxSize]byte) }}
 
 var errLineTooLong = errors.New("line too long")
 
@@ -35,10 +38,14 @@ func (in *inbox) fill(limit int) error {
 	if in.w-in.r >= limit {
 		return errLineTooLong
 	}
+	if in.buf == nil {
+		in.buf = inboxes.Get().(*[inboxSize]byte)[:]
+	}
 	if in.w == len(in.buf) {
-		bigger := make([]byte, min(max(inboxSize, 2*len(in.buf)), max(limit, inboxSize)))
-		in.w = copy(bigger, in.buf[in.r:in.w])
-		in.buf, in.r = bigger, 0
+		bigger := make([]byte, min(2*len(in.buf), max(limit, inboxSize)))
+		n := copy(bigger, in.buf[in.r:in.w])
+		in.free()
+		in.buf, in.w = bigger, n
 	}
 	for range 100 {
 		n, err := in.src.Read(in.buf[in.w:])
@@ -111,7 +118,8 @@ func (in *inbox) line(limit int) ([]byte, error) {
 // is empty.
 func (in *inbox) Read(p []byte) (int, error) {
 	if in.r == in.w {
-		if len(p) >= inboxSize {
+		if len(p) >= directly {
+			in.free()
 			return in.src.Read(p)
 		}
 		if err := in.fill(inboxSize); err != nil {
@@ -123,13 +131,34 @@ func (in *inbox) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// reset prepares for the next message.
+// readNow is Read of what has arrived already; 0 and no error when nothing has,
+// or when that cannot be told.
+func (in *inbox) readNow(p []byte) (int, error) {
+	if in.r == in.w {
+		in.free()
+		if now, ok := in.src.(interface{ readNow([]byte) (int, error) }); ok {
+			return now.readNow(p)
+		}
+		return 0, nil
+	}
+	n := copy(p, in.buffered())
+	in.r += n
+	return n, nil
+}
+
+// directly is the length from which a read goes past the buffer.
+const directly = 4 << 10
+
+// reset prepares for the next message; everything has been read.
 func (in *inbox) reset() {
 	in.got = false
-	if in.r == in.w {
-		in.r, in.w = 0, 0
-		if len(in.buf) > inboxKeep {
-			in.buf = nil
-		}
+	in.free()
+}
+
+// free gives the buffer back; everything in it has been read.
+func (in *inbox) free() {
+	if len(in.buf) == inboxSize {
+		inboxes.Put((*[inboxSize]byte)(in.buf))
 	}
+	in.buf, in.r, in.w = nil, 0, 0
 }

@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// intake takes a response's body from its origin to the spool: straight into
+// the room that the store has for it, or else through a buffer.
+type intake struct {
+	fl   *flight
+	ctx  context.Context
+	body io.Reader
+	left int64   // of the announced length; negative: none was announced
+	buf  *[]byte // nil: none is taken
+}
+
+// step moves what one read brings. The last bytes of an announced length are
+// held back from readers if hold says so and they are stored.
+func (in *intake) step(hold bool) (int, error) {
+	s := &in.fl.body
+	var room []byte
+	if in.left > 0 {
+		room = s.room(in.left)
+	}
+	p := room
+	if p == nil {
+		p = in.buffer()
+	}
+	n, err := in.read(p, room != nil)
+	if n == 0 {
+		return 0, err
+	}
+	if in.left >= 0 {
+		in.left -= int64(n)
+	}
+	hold = hold && in.fl.stored && in.left == 0
+	if room != nil {
+		s.advance(n, hold)
+	} else if s.write(in.ctx, p[:n], hold) != nil {
+		return n, errAbandoned
+	}
+	return n, err
+}
+
+// read waits for bytes. Until it has to, nobody is told of the response if all
+// of it may be there already: its readers are then woken once, to find it whole.
+func (in *intake) read(p []byte, direct bool) (int, error) {
+	if in.fl.announced {
+		return in.body.Read(p)
+	}
+	if b, ok := in.body.(interface{ ReadNow([]byte) (int, error) }); ok && direct {
+		if n, err := b.ReadNow(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	if in.left != 0 {
+		in.fl.announce()
+	}
+	return in.body.Read(p)
+}
+
+func (in *intake) buffer() []byte {
+	if in.buf == nil {
+		in.buf = fetchBuffers.Get().(*[]byte)
+	}
+	return *in.buf
+}
+
+func (in *intake) close() {
+	if in.buf != nil {
+		fetchBuffers.Put(in.buf)
+	}
+}
+
+// fetchBuffers take what comes from origins. They are small, as a client that
+// does not read pins one.
+var fetchBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 16<<10)
+	return &b
+}}
+
+// copyBuffers hold 32 KiB, which fits the first-level cache of a core.
+var copyBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 32<<10)
+	return &b
+}}
