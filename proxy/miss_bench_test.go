@@ -87,7 +87,7 @@ func benchmarkMiss(b *testing.B, size int) {
 		}
 	}
 	b.StopTimer()
-	b.ReportMetric(float64((cpuTime(b) - before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
+	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
 }
 
 // cpuTime is what this process has used: the client and the origin too, but not

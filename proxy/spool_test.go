@@ -241,3 +241,46 @@ func TestSpoolLateReaders(t *testing.T) {
 	s.finish(nil)
 	wg.Wait()
 }
+
+// What is put into the store's room is seen by readers where it lies, and in its
+// order among what is written.
+func TestSpoolRoom(t *testing.T) {
+	body := pattern(10_000)
+	s := &spool{w: &memWriter{limit: 8_000}, size: 4 << 10}
+	r := s.attach(t.Context(), 0)
+	var got []byte
+	done := make(chan error, 1)
+	go func() {
+		for {
+			b, err := r.View(int64(len(got)))
+			if len(b) == 0 && err == nil {
+				b = make([]byte, 700)
+				var n int
+				n, err = r.ReadAt(b, int64(len(got)))
+				b = b[:n]
+			}
+			if got = append(got, b...); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for off := 0; off < len(body); {
+		rest := body[off:]
+		if room := s.room(int64(len(rest))); room != nil {
+			n := copy(room, rest)
+			s.advance(n, false)
+			off += n
+			continue
+		}
+		n := min(len(rest), 999)
+		if err := s.write(t.Context(), rest[:n], false); err != nil {
+			t.Fatal(err)
+		}
+		off += n
+	}
+	s.finish(nil)
+	if err := <-done; !errors.Is(err, io.EOF) || !bytes.Equal(got, body) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -45,7 +46,7 @@ func (r *rawReader) silent() bool {
 	if r.rc == nil {
 		return true
 	}
-	return r.rc.Read(r.look) == nil && r.err == syscall.EAGAIN
+	return r.rc.Read(r.look) == nil && errors.Is(r.err, syscall.EAGAIN)
 }
 
 // read reads what has arrived; 0 and no error when that is nothing, or when
@@ -60,7 +61,7 @@ func (r *rawReader) read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case r.err == syscall.EAGAIN, r.err == syscall.EINTR:
+	case errors.Is(r.err, syscall.EAGAIN), errors.Is(r.err, syscall.EINTR):
 		return 0, nil
 	case r.err != nil:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Err: r.err}

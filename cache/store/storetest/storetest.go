@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) cache.Store) {
 		{"WrongLengthIsNotStored", testWrongLength},
 		{"ReadWhileWriting", testReadWhileWriting},
 		{"ReadWhileCommitting", testReadWhileCommitting},
+		{"WrittenInReservedRoom", testReserve},
 		{"WriterReadableAfterCommit", testReadAfterCommit},
 		{"ReadAtEdges", testReadAtEdges},
 		{"ManyKeysManyGoroutines", testConcurrent},
@@ -471,6 +472,55 @@ func testReadWhileWriting(t *testing.T, s cache.Store) {
 	}
 	w.Close()
 	want(t, s, key, body)
+}
+
+// A body that is put into reserved room is as good as a written one, and what
+// was seen of it where it lies stays as it was.
+func testReserve(t *testing.T, s cache.Store) {
+	for _, n := range []int{1, 10_000, 100_000, 3<<20 + 77} {
+		body := Body("v", n)
+		w, err := s.Create(Meta(key, int64(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Bytes(0) != nil {
+			t.Error("there are bytes before the first was written")
+		}
+		first := []byte(nil)
+		for off := 0; off < n; {
+			room := w.Reserve(n - off)
+			if len(room) > n-off {
+				t.Fatalf("room for %d of %d bytes", len(room), n-off)
+			}
+			k := copy(room, body[off:min(n, off+30_000)])
+			if len(room) > 0 {
+				w.Advance(k)
+			} else if k, err = w.Write(body[off:min(n, off+30_000)]); err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = w.Bytes(0)
+			}
+			if b := w.Bytes(int64(off)); b != nil && !bytes.Equal(b, body[off:off+k]) {
+				t.Fatalf("wrong bytes at %d", off)
+			}
+			off += k
+		}
+		if !bytes.Equal(first, body[:len(first)]) {
+			t.Error("what was seen of the body has changed")
+		}
+		if w.Bytes(int64(n)) != nil || w.Reserve(0) != nil {
+			t.Error("there is something behind the end")
+		}
+		if err := w.Commit(Meta(key, int64(n))); err != nil {
+			t.Fatal(err)
+		}
+		if err := follow(w, body); err != nil {
+			t.Error(err)
+		}
+		w.Close()
+		want(t, s, key, body)
+	}
 }
 
 // follow reads what w gets until it is all of body.
