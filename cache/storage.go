@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"io"
+	"os"
 )
 
 // Store keeps responses. Losing one is always allowed, returning a wrong byte
@@ -49,6 +50,16 @@ type Object interface {
 	Verify() error
 	// Release unpins the object. It must be called exactly once.
 	Release()
+}
+
+// InFile is an Object whose body a server may send from its file.
+type InFile interface {
+	Object
+	// File is where the body begins; it lies there in one run, all of which
+	// has passed its checksums since the start of the process. Nil: some of it
+	// has not, or there are several runs. The file is open until Release; its
+	// offset is nobody's, and it must not be closed.
+	File() (f *os.File, off int64)
 }
 
 // Tier is where a body lives.

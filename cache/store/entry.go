@@ -121,15 +121,28 @@ type bodyReader struct {
 
 	group int64  // whose sums are in sums
 	sums  []byte // of the group, nil: none read yet
-	block int64  // the one in buf
+	block int64  // the one in buf, -1: none
 	buf   []byte // nil: none
+
+	passed int64 // blocks from the first on that have passed their checksums
 }
 
 var blockPool = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 func newBodyReader(src io.ReaderAt, r *record) *bodyReader {
-	return &bodyReader{src: src, base: r.loc.off, id: r.id, sum: r.sum, length: r.meta.Length}
+	b := new(bodyReader)
+	b.init(src, r)
+	return b
 }
+
+func (r *bodyReader) init(src io.ReaderAt, rec *record) {
+	*r = bodyReader{src: src, base: rec.loc.off, id: rec.id, sum: rec.sum, length: rec.meta.Length}
+}
+
+// sound reports that every block has passed its checksum.
+func (r *bodyReader) sound() bool { return r.passed == r.blocks() }
+
+func (r *bodyReader) blocks() int64 { return (r.length + blockSize - 1) / blockSize }
 
 func (r *bodyReader) close() {
 	if r.buf != nil {
@@ -149,7 +162,7 @@ func (r *bodyReader) ReadAt(p []byte, off int64) (n int, err error) {
 			return n, io.EOF
 		}
 		var k int
-		if off%blockSize == 0 && int64(len(p)-n) >= min(blockSize, r.length-off) {
+		if off%blockSize == 0 && int64(len(p)-n) >= min(blockSize, r.length-off) && !r.has(off/blockSize) {
 			k, err = r.whole(p[n:], off)
 		} else {
 			k, err = r.part(p[n:], off)
@@ -162,6 +175,9 @@ func (r *bodyReader) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	return n, nil
 }
+
+// has reports whether a block is in buf.
+func (r *bodyReader) has(block int64) bool { return r.buf != nil && r.block == block }
 
 // checkBlocks reads the first blocks of the body for their checksums alone.
 func (r *bodyReader) checkBlocks(blocks int64) error {
@@ -196,7 +212,7 @@ func (r *bodyReader) whole(p []byte, off int64) (int, error) {
 // part reads from one block by way of buf.
 func (r *bodyReader) part(p []byte, off int64) (int, error) {
 	block := off / blockSize
-	if r.buf == nil || r.block != block {
+	if !r.has(block) {
 		if r.buf == nil {
 			r.buf = blockPool.Get().(*[blockSize]byte)[:]
 		}
@@ -215,8 +231,11 @@ func (r *bodyReader) part(p []byte, off int64) (int, error) {
 
 // fill reads all of p; a file that ends too early is damage.
 func (r *bodyReader) fill(p []byte, off int64) error {
-	_, err := io.ReadFull(io.NewSectionReader(r.src, r.base+off, int64(len(p))), p)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	n, err := r.src.ReadAt(p, r.base+off)
+	switch {
+	case n == len(p):
+		return nil
+	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: segment ends within a body", cache.ErrCorrupt)
 	}
 	return err
@@ -233,6 +252,9 @@ func (r *bodyReader) verify(b []byte, block int64) error {
 	}
 	if xxh3.Hash(b) != want {
 		return fmt.Errorf("%w: block %d", cache.ErrCorrupt, block)
+	}
+	if block == r.passed {
+		r.passed++
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func newEntry(vars []*variant) *entry {
 // to one key are made under the lock of its shard. A nil memory holds nothing.
 type memory struct {
 	c         *otter.Cache[hash, *entry]
-	maxObject int64
+	maxObject int64 // -1: bodies stay out, only what is known of them is here
 	capacity  int64
 }
 
@@ -53,6 +53,9 @@ func newMemory(capacity, maxObject int64) *memory {
 		}),
 	}
 }
+
+// keeps reports whether a body of n bytes may stay in memory.
+func (m *memory) keeps(n int64) bool { return m != nil && n <= m.maxObject }
 
 func (m *memory) close() {
 	if m != nil {
@@ -103,7 +106,7 @@ func (m *memory) put(h hash, vars []*variant) {
 }
 
 func (m *memory) tooLong(v *variant) bool {
-	return v.body != nil && int64(len(v.body)) > m.maxObject
+	return v.body != nil && !m.keeps(int64(len(v.body)))
 }
 
 // fill adds the body of a variant that h has without one.

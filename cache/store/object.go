@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/cachenode/cachenode/cache"
@@ -97,10 +98,15 @@ type diskObject struct {
 	v  *variant
 	sg *segment
 
-	mu   sync.Mutex // guards all below
-	body []byte     // the whole body, once Verify has read it
-	r    *bodyReader
+	one [1]cache.Object // itself, for Lookup to return
+
+	mu      sync.Mutex // guards all below
+	body    []byte     // the whole body, once Verify has read it
+	reading bool       // r is in use
+	r       bodyReader
 }
+
+var _ cache.InFile = (*diskObject)(nil)
 
 // Meta implements cache.Object.
 func (o *diskObject) Meta() *cache.Meta { return o.v.rec.meta }
@@ -123,12 +129,23 @@ func (o *diskObject) ReadAt(p []byte, off int64) (int, error) {
 		return readAt(o.body, p, off)
 	}
 	n, err := o.reader().ReadAt(p, off)
+	if o.r.sound() {
+		o.sg.setSound(&o.v.rec)
+	}
 	return n, o.check(err)
 }
 
-// Verify implements cache.Object. It reads the body whole when it is small, and
-// offers it to the memory tier. Of a larger one it checks every block at the
-// first hit since the start, up to checkWhole, and the first block later.
+// File implements cache.InFile.
+func (o *diskObject) File() (*os.File, int64) {
+	if !o.sg.isSound(&o.v.rec) || o.v.rec.meta.Length > groupSize {
+		return nil, 0
+	}
+	return o.sg.f, o.v.rec.loc.off + headerSize
+}
+
+// Verify implements cache.Object. A small body that the memory tier may keep is
+// read whole and offered to it. Of another one it checks every block until that
+// was done once since the start, up to checkWhole; of a longer one the first.
 func (o *diskObject) Verify() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,16 +153,29 @@ func (o *diskObject) Verify() error {
 		return nil
 	}
 	again := o.sg.hit(o.v.rec.loc.off)
-	if !o.s.wantsWhole(o.v.rec.meta.Length, again) {
-		blocks := int64(1)
-		if n := o.v.rec.meta.Length; !again && n <= checkWhole {
-			blocks = (n + blockSize - 1) / blockSize
-		}
-		return o.check(o.reader().checkBlocks(blocks))
+	if o.s.wantsWhole(o.v.rec.meta.Length, again) {
+		return o.check(o.load())
 	}
+	n := o.v.rec.meta.Length
+	switch {
+	case n > promoteAtOnce && o.sg.isSound(&o.v.rec):
+		return nil
+	case n > checkWhole:
+		return o.check(o.reader().checkBlocks(1))
+	}
+	r := o.reader()
+	if err := r.checkBlocks(r.blocks()); err != nil {
+		return o.check(err)
+	}
+	o.sg.setSound(&o.v.rec)
+	return nil
+}
+
+// load reads the whole body and offers it to the memory tier.
+func (o *diskObject) load() error {
 	b := make([]byte, o.v.rec.meta.Length)
 	if _, err := o.reader().ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return o.check(err)
+		return err
 	}
 	o.body = b
 	o.s.n.swapIns.Add(1)
@@ -156,20 +186,21 @@ func (o *diskObject) Verify() error {
 // Release implements cache.Object.
 func (o *diskObject) Release() {
 	o.mu.Lock()
-	if o.r != nil {
+	if o.reading {
 		o.r.close()
-		o.r = nil
+		o.reading = false
 	}
 	o.mu.Unlock()
 	o.s.disk.segs.unpin(o.sg)
 }
 
 func (o *diskObject) reader() *bodyReader {
-	if o.r == nil {
+	if !o.reading {
 		o.sg.hit(o.v.rec.loc.off)
-		o.r = newBodyReader(o.sg, &o.v.rec)
+		o.r.init(o.sg, &o.v.rec)
+		o.reading = true
 	}
-	return o.r
+	return &o.r
 }
 
 // check drops the object when err says that it is damaged or unreadable.
@@ -194,19 +225,14 @@ const checkWhole = 4 << 20
 // does not go through the memory.
 const promoteAtOnce = 64 << 10
 
-// wantsWhole reports whether a body of n bytes on disk is to be read whole.
+// wantsWhole reports whether a body of n bytes on disk is to be read into memory.
 func (s *Store) wantsWhole(n int64, again bool) bool {
-	if n <= promoteAtOnce {
-		return true
-	}
-	return again && s.mem != nil && n <= s.mem.maxObject
+	return s.mem.keeps(n) && (again || n <= promoteAtOnce)
 }
 
-// promote gives the memory tier the body of a variant that it knows.
+// promote gives the memory tier the body of a variant that it knows, which it
+// keeps.
 func (s *Store) promote(h hash, v *variant) {
-	if s.mem == nil || v.rec.meta.Length > s.mem.maxObject {
-		return
-	}
 	sh := s.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -63,7 +63,7 @@ func (s *Store) Stats() Stats {
 		Pending: s.pending.Load(),
 		Purges:  len(*s.purges.list.Load()),
 	}
-	if s.mem != nil {
+	if s.o.Memory > 0 {
 		st.MemoryObjects = s.mem.c.EstimatedSize()
 		st.MemoryBytes = int64(s.mem.c.WeightedSize())
 		st.MemoryCapacity = s.mem.capacity

@@ -49,6 +49,11 @@ type Store struct {
 
 var _ cache.Store = (*Store)(nil)
 
+// indexMemory is what a store without a memory tier takes for what it knows of
+// the objects that it was asked for last, in bytes: to read that from the index
+// costs more than to read a small body from its segment.
+const indexMemory = 16 << 20
+
 // New opens the store in o.Dir, creating it when it is not there. A damaged or
 // foreign store is set aside and an empty one takes its place. The error is a
 // *LockedError when another process has the directory, a *DirError when it
@@ -63,11 +68,17 @@ func New(o Options, log *slog.Logger) (*Store, error) {
 	}
 	if o.Memory > 0 {
 		s.mem = newMemory(int64(o.Memory), o.memoryMaxObject())
+	} else if o.Disk > 0 {
+		s.mem = newMemory(indexMemory, -1)
 	}
 	if o.Disk > 0 {
 		d, err := openDisk(s)
 		if errors.Is(err, errNoRoom) {
 			log.Error("disk tier is off until the next start", "dir", o.Dir, "err", err)
+			if o.Memory == 0 {
+				s.mem.close()
+				s.mem = nil
+			}
 			return s, nil
 		}
 		if err != nil {
@@ -207,7 +218,12 @@ func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 			gone = true
 			continue
 		}
-		objs = append(objs, &diskObject{s: s, h: h, v: v, sg: sg})
+		o := &diskObject{s: s, h: h, v: v, sg: sg}
+		if len(vars) == 1 { // no slice beside it
+			o.one[0] = o
+			return o.one[:], false
+		}
+		objs = append(objs, o)
 	}
 	return objs, gone
 }
