@@ -37,7 +37,15 @@ type Meta struct {
 	Spans []Span
 
 	parsed atomic.Pointer[parsed] // the fields above, read once
+	beside atomic.Value
 }
+
+// Attach keeps v beside m for whoever answers from m again: what has been made
+// of it once, about the size of the header. It must have the same type each time.
+func (m *Meta) Attach(v any) { m.beside.Store(v) }
+
+// Attached is what Attach kept last, nil for nothing.
+func (m *Meta) Attached() any { return m.beside.Load() }
 
 // Selector is one selecting field of a stored response.
 type Selector struct {

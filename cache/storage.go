@@ -29,6 +29,12 @@ type Store interface {
 	Delete(key string) bool
 }
 
+// Peeker is a Store that can tell at once what it knows of a key.
+type Peeker interface {
+	// Peek is Lookup, but may return none where that would ask the disk.
+	Peek(key string) []Object
+}
+
 // MaxVariants bounds the variants kept for one key.
 const MaxVariants = 64
 

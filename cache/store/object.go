@@ -71,9 +71,10 @@ func (v *variant) withBody(b []byte, sg *segment) *variant {
 	return &nv
 }
 
-// cost is the memory that v takes.
+// cost is the memory that v takes. The metadata count twice: once more for what
+// a server keeps beside them.
 func (v *variant) cost() int64 {
-	return int64(cap(v.body)) + int64(metaSize(v.rec.meta)) + variantOverhead
+	return int64(cap(v.body)) + 2*int64(metaSize(v.rec.meta)) + variantOverhead
 }
 
 // variantOverhead is what the structs, the slices and the tables around one

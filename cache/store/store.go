@@ -47,7 +47,10 @@ type Store struct {
 	closeErr  error
 }
 
-var _ cache.Store = (*Store)(nil)
+var (
+	_ cache.Store  = (*Store)(nil)
+	_ cache.Peeker = (*Store)(nil)
+)
 
 // indexMemory is what a store without a memory tier takes for what it knows of
 // the objects that it was asked for last, in bytes: to read that from the index
@@ -115,14 +118,42 @@ func (s *Store) Close() error {
 // Lookup implements cache.Store. The slice is shared: it must not be changed.
 func (s *Store) Lookup(key string) []cache.Object {
 	h := s.hash(key)
-	sh := s.shard(h)
-	if s.pending.Load() == 0 || !sh.dirty(h) {
-		if e := s.mem.get(h); e != nil && e.objs != nil && e.key == key && !s.purges.active() {
-			s.n.memoryHits.Add(1)
-			return e.objs
-		}
+	if e := s.settled(h); e != nil && e.objs != nil && e.key == key {
+		s.n.memoryHits.Add(1)
+		return e.objs
 	}
 	return s.lookupSlow(h, key)
+}
+
+// Peek implements cache.Peeker: it knows the keys that the memory tier has,
+// wherever their bodies are, and which nothing is changing.
+func (s *Store) Peek(key string) []cache.Object {
+	h := s.hash(key)
+	e := s.settled(h)
+	switch {
+	case e == nil || e.key != key:
+		return nil
+	case e.objs != nil:
+		s.n.memoryHits.Add(1)
+		return e.objs
+	}
+	objs, gone := s.open(h, e.vars)
+	if gone { // for Lookup to clear up
+		for _, o := range objs {
+			o.Release()
+		}
+		return nil
+	}
+	s.count(objs)
+	return objs
+}
+
+// settled is what the memory tier has of h, nil when there may be more to know.
+func (s *Store) settled(h hash) *entry {
+	if s.purges.active() || s.pending.Load() != 0 && s.shard(h).dirty(h) {
+		return nil
+	}
+	return s.mem.get(h)
 }
 
 // lookupSlow merges the overlay with what the tiers have.
