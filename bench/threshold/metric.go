@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cachenode/cachenode/bench"
 	"github.com/cachenode/cachenode/internal/suggest"
 	"github.com/cachenode/cachenode/internal/units"
 )
@@ -46,13 +47,22 @@ func Metrics() []Metric {
 		{"hit", Ratio, false, "share of requests answered from a cache, this node's or a sibling's"},
 		{"bytehit", Ratio, false, "share of body bytes answered from a cache"},
 		{"errors", Number, false, "requests that failed or whose answer was wrong"},
+		{"lies", Number, false, "of the errors, answers that passed for good ones"},
 		{"failed", Ratio, false, "share of requests that failed or whose answer was wrong"},
 		{"cpu", Seconds, false, "CPU time of the proxy per request; needs a proxy on this machine"},
 	}
 }
 
 // Classes are the classes of answers that can be asked for one by one.
-func Classes() []string { return []string{"hit", "disk", "sibling", "miss", "tunnel"} }
+func Classes() []string {
+	var names []string
+	for _, c := range bench.Classes() {
+		if c != bench.Failed { // the metric errors has them
+			names = append(names, string(c))
+		}
+	}
+	return names
+}
 
 func lookup(name string) (class string, m Metric, err error) {
 	rest := name

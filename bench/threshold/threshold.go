@@ -1,6 +1,7 @@
 // Package threshold reads and checks the conditions of --fail-under, such as
 // "p99<20ms, hit>0.8, miss.p99.9<=1s, errors=0". It knows the names of the
-// metrics and their units, but not where the measured values come from.
+// metrics, their units and where a result has them; what happens when one is
+// missed is not its business.
 package threshold
 
 import (

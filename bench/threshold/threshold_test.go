@@ -12,7 +12,7 @@ func TestParse(t *testing.T) {
 		{"p99<20ms", "p99<20ms"},
 		{"p99<20ms,hit>0.8,errors=0", "p99<20ms,hit>0.8,errors=0"},
 		{" p99.9 <= 1s , hit >= 80% ", "p99.9<=1s,hit>=0.8"},
-		{"hit.p99<1ms,miss.p50!=0,disk.max<1m,sibling.mean>0", "hit.p99<1ms,miss.p50!=0s,disk.max<1m0s,sibling.mean>0s"},
+		{"hit.p99<1ms,miss.p50!=0,disk-hit.max<1m,sibling-hit.mean>0", "hit.p99<1ms,miss.p50!=0s,disk-hit.max<1m0s,sibling-hit.mean>0s"},
 		{"bytes/s>=100MiB,hit.rate>10.5", "bytes/s>=100MiB,hit.rate>10.5"},
 		{"failed<1%,cpu<50us", "failed<0.01,cpu<50µs"},
 	} {
@@ -44,7 +44,7 @@ func TestParseShowsWhereTheMistakeIs(t *testing.T) {
 		{"errors=0x1", "invalid value \"0x1\""},
 		{"rate>inf", "invalid value \"inf\""},
 		{"errors==0", "unknown comparison \"==\": want one of < <= > >= = !=\n  errors==0\n        ^"},
-		{"p98<1s", "unknown metric \"p98\"; did you mean \"p90\"?\n  p98<1s\n  ^\nmetrics: p50 p90 p99 p99.9 max mean requests rate bytes/s hit bytehit errors failed cpu\n"},
+		{"p98<1s", "unknown metric \"p98\"; did you mean \"p90\"?\n  p98<1s\n  ^\nmetrics: p50 p90 p99 p99.9 max mean requests rate bytes/s hit bytehit errors lies failed cpu\n"},
 		{"hit.errors=0", "errors is not kept for each class: write errors\n  hit.errors=0\n  ^"},
 		{"p99<1s\x1b[2J", "\n  p99<1s?[2J\n      ^"},
 	} {
