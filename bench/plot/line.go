@@ -33,7 +33,7 @@ type Mark struct {
 // The geometry, in units of the view box.
 const (
 	width, height            = 720.0, 300.0
-	left, right, top, bottom = 78.0, 16.0, 14.0, 46.0
+	left, right, top, bottom = 78.0, 28.0, 14.0, 46.0
 	palette                  = 8   // colours of the style sheet
 	markers                  = 120 // more points than this are drawn without marks of their own
 )
@@ -127,8 +127,9 @@ func drawBars(d *doc, s Series, i int, x, y *span) {
 	d.start("g", "class", "series "+colour(i), "data-series", s.Name, "data-points", itoa(len(s.Points)))
 	thick := max((width-left-right)/float64(max(len(s.Points), 1))*0.8, 1)
 	for _, p := range s.Points {
-		at, low := py(y, p.Y), height-bottom
-		d.start("rect", "class", "bar", "x", num(px(x, p.X)-thick/2), "y", num(at), "width", num(thick), "height", num(max(low-at, 0)))
+		at, low, from := py(y, p.Y), height-bottom, max(px(x, p.X)-thick/2, left)
+		to := min(px(x, p.X)+thick/2, width-right)
+		d.start("rect", "class", "bar", "x", num(from), "y", num(at), "width", num(max(to-from, 1)), "height", num(max(low-at, 0)))
 		d.leaf("title", s.Name+": "+y.format(p.Y)+" at "+x.format(p.X))
 		d.end("rect")
 	}

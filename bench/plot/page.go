@@ -43,6 +43,11 @@ type Table struct {
 	Rows [][]string // cells that begin with a digit are set to the right
 }
 
+// Numeric reports that a column holds numbers: it is set to the right.
+func (t *Table) Numeric(column int) bool {
+	return len(t.Rows) > 0 && column < len(t.Rows[0]) && isNumber(t.Rows[0][column])
+}
+
 //go:embed page.html
 var pageHTML string
 

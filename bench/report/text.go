@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 )
 
 // Text writes the report for a terminal.
@@ -74,15 +73,16 @@ func (t *texter) figures() {
 
 // latencies is the table of all distributions.
 func (t *texter) latencies() {
-	t.b.WriteString("\n")
-	w := tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "Latency\trequests\tshare\tp50\tp90\tp99\tp99.9\tmax\tmean\t")
+	const names, columns = "%-19s", "%11v%10s%9s%9s%9s%9s%9s%9s\n"
+	if t.d.Total.Latency == nil {
+		return
+	}
+	fmt.Fprintf(&t.b, "\n"+names+columns, "Latency", "requests", "share", "p50", "p90", "p99", "p99.9", "max", "mean")
 	line := func(name string, c *Class, l *Latency) {
-		if l == nil {
-			return
+		if l != nil {
+			fmt.Fprintf(&t.b, names+columns, "  "+name, c.Requests, fmt.Sprintf("%.1f %%", 100*c.Share),
+				duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max), duration(l.Mean))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.1f %%\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name, c.Requests, 100*c.Share,
-			duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max), duration(l.Mean))
 	}
 	line("all", &t.d.Total, t.d.Total.Latency)
 	for i := range t.d.Classes {
@@ -92,7 +92,6 @@ func (t *texter) latencies() {
 	line("all, corrected", &t.d.Total, t.d.Total.Corrected)
 	line("all, from sending", &t.d.Total, t.d.Total.Service)
 	line("all, first byte", &t.d.Total, t.d.Total.TTFB)
-	_ = w.Flush() // a strings.Builder takes everything
 	t.b.WriteString("\n")
 }
 
