@@ -23,7 +23,11 @@ func (x *exchange) stored(m *cache.Meta, src source, a cache.Answer, age time.Du
 // storedFields sets the fields of a response that was fetched for another request.
 func (x *exchange) storedFields(m *cache.Meta, age time.Duration) {
 	x.setFields(m.Header)
-	x.w.Header()["Age"] = []string{strconv.FormatInt(min(int64(age/time.Second), 1<<31), 10)}
+	x.w.Header()["Age"] = []string{string(appendAge(nil, age))}
+}
+
+func appendAge(b []byte, age time.Duration) []byte {
+	return strconv.AppendInt(b, min(int64(age/time.Second), 1<<31), 10)
 }
 
 func (x *exchange) setFields(from http.Header) {
@@ -33,43 +37,51 @@ func (x *exchange) setFields(from http.Header) {
 
 // deliver sends what m, src and the fields that are set already make.
 func (x *exchange) deliver(m *cache.Meta, src source, a cache.Answer) {
-	h := x.w.Header()
+	if len(a.Spans) > 1 {
+		x.multipart(m, src, a.Spans)
+		return
+	}
+	body := answerFields(x.w.Header(), m, a)
+	x.writeHead(a.Status)
+	switch {
+	case body.Len == 0 || x.r.Method == http.MethodHead:
+	case body.Len < 0:
+		x.copy(src, 0, body.Len)
+	default:
+		x.copySpan(m, src, body)
+	}
+}
+
+// answerFields makes h, which has the fields of a stored response, those of an
+// answer of one piece. It returns what of the representation follows, all there
+// is when its length is negative.
+func answerFields(h http.Header, m *cache.Meta, a cache.Answer) (body cache.Span) {
 	switch a.Status {
 	case http.StatusNotModified:
 		notModified(h)
-		x.writeHead(a.Status)
 	case http.StatusPreconditionFailed:
-		x.empty(h, a.Status)
+		empty(h)
 	case http.StatusRequestedRangeNotSatisfiable:
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(m.Total, 10)}
-		x.empty(h, a.Status)
+		empty(h)
 	case http.StatusPartialContent:
-		x.ranges(m, src, a.Spans)
+		h["Content-Range"] = []string{contentRange(a.Spans[0], m.Total)}
+		setLength(h, a.Spans[0].Len)
+		return a.Spans[0]
+	case http.StatusNoContent:
+		setLength(h, m.Total)
 	default:
-		x.whole(m, src, a.Status)
+		setLength(h, m.Total)
+		return cache.Span{Len: m.Length}
 	}
+	return cache.Span{}
 }
 
-func (x *exchange) whole(m *cache.Meta, src source, status int) {
-	setLength(x.w.Header(), m.Total)
-	x.writeHead(status)
-	if x.r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
-		x.copy(src, 0, m.Length)
-	}
-}
-
-// ranges answers with one part, or with several as multipart/byteranges (RFC
-// 9110 §14.6).
-func (x *exchange) ranges(m *cache.Meta, src source, spans []cache.Span) {
+// multipart answers with several ranges as multipart/byteranges (RFC 9110
+// §14.6).
+func (x *exchange) multipart(m *cache.Meta, src source, spans []cache.Span) {
 	h := x.w.Header()
 	delete(h, "Content-Range")
-	if len(spans) == 1 {
-		h["Content-Range"] = []string{contentRange(spans[0], m.Total)}
-		setLength(h, spans[0].Len)
-		x.writeHead(http.StatusPartialContent)
-		x.copySpan(m, src, spans[0])
-		return
-	}
 	boundary := rand.Text()
 	parts := make([]string, len(spans)+1)
 	var length int64
@@ -208,13 +220,12 @@ func (x *exchange) finishTrailers(fl *flight) {
 	}
 }
 
-// empty answers with a head alone.
-func (x *exchange) empty(h http.Header, status int) {
+// empty leaves what goes with no body.
+func empty(h http.Header) {
 	for _, k := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
 		delete(h, k)
 	}
 	setLength(h, 0)
-	x.writeHead(status)
 }
 
 // notModified leaves what a 304 must carry, and what tells this variant from

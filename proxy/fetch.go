@@ -213,7 +213,7 @@ func (x *exchange) found(fl *flight) {
 		x.refetch()
 		return
 	}
-	x.log.Result.Tag = hitTag(x.r, fl.meta, answer, fl.fill.base.Tier())
+	x.log.Result.Tag = hitTag(x.r.Header.Get("If-None-Match") != "", fl.meta, answer, fl.fill.base.Tier())
 	x.status.Fwd, x.status.Hit, x.status.HasTTL, x.status.TTL = "", true, true, d.TTL
 	x.stored(fl.meta, fl.fill.base, answer, d.Age)
 }

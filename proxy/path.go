@@ -42,8 +42,13 @@ func (x *exchange) answer() {
 		x.miss(fwd, why)
 		return
 	}
+	damaged := x.p.damaged.take(x.req.Key)
 	obj, fwd := x.lookup()
-	if obj == nil {
+	switch {
+	case obj == nil && damaged:
+		x.swapFail()
+		return
+	case obj == nil:
 		x.miss(fwd, "")
 		return
 	}
@@ -91,14 +96,19 @@ func (x *exchange) hit(obj cache.Object, d cache.Decision) {
 	}
 	defer obj.Release()
 	if obj.Verify() != nil {
-		x.log.Result.Tag = accesslog.TagSwapFailMiss
-		x.miss(cache.FwdURIMiss, "damaged")
+		x.swapFail()
 		return
 	}
-	x.log.Result.Tag = hitTag(x.r, m, answer, obj.Tier())
+	x.log.Result.Tag = hitTag(x.r.Header.Get("If-None-Match") != "", m, answer, obj.Tier())
 	x.status.Hit, x.status.HasTTL, x.status.TTL = true, true, d.TTL
 	x.status.Detail = hitDetail(d)
 	x.stored(m, obj, answer, d.Age)
+}
+
+// swapFail fetches what was stored and is damaged.
+func (x *exchange) swapFail() {
+	x.log.Result.Tag = accesslog.TagSwapFailMiss
+	x.miss(cache.FwdURIMiss, "damaged")
 }
 
 // miss fetches what is not stored, unless the client wants only what is.
@@ -134,9 +144,10 @@ func notCached() *refusal {
 	return r
 }
 
-func hitTag(r *http.Request, m *cache.Meta, a cache.Answer, tier cache.Tier) accesslog.Tag {
+// hitTag is squid's name for a hit; tags says that the client named some.
+func hitTag(tags bool, m *cache.Meta, a cache.Answer, tier cache.Tier) accesslog.Tag {
 	switch {
-	case a.Status == http.StatusNotModified && r.Header.Get("If-None-Match") != "":
+	case a.Status == http.StatusNotModified && tags:
 		return accesslog.TagINMHit
 	case a.Status == http.StatusNotModified:
 		return accesslog.TagIMSHit

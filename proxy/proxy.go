@@ -36,7 +36,7 @@ type Deps struct {
 	// they see only literal addresses.
 	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	Manager http.Handler           // squid's manager pages; nil: none
-	Record  func(*accesslog.Entry) // called exactly once per request, must not keep the entry
+	Record  func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
 	Clock   func() time.Time       // nil: time.Now
 }
 
@@ -51,6 +51,9 @@ type Proxy struct {
 	via     [2]string // our Via member for a message received as HTTP/1.0, 1.1
 	page    *pages
 	stats   counters
+	short   bool                            // the short lane is open
+	peek    func(key string) []cache.Object // what the store knows at once
+	damaged damaged
 
 	ctx    context.Context // ends every fetch that outlives its client
 	cancel context.CancelFunc
@@ -62,6 +65,7 @@ type Proxy struct {
 type rules struct {
 	policy *cache.Policy
 	access *acl.List
+	short  bool // access needs neither a user nor addresses
 }
 
 // New checks o and builds a Proxy. It starts nothing; Shutdown frees it.
@@ -73,7 +77,12 @@ func New(o Options, d Deps) (*Proxy, error) {
 		d.Clock = time.Now
 	}
 	p := &Proxy{o: o, d: d, page: newPages(d.Node)}
-	p.live.Store(&rules{d.Policy, d.Access})
+	p.live.Store(p.newRules(d.Policy, d.Access))
+	p.short = !o.Headers.SquidCompat
+	p.peek = d.Store.Lookup
+	if s, ok := d.Store.(cache.Peeker); ok {
+		p.peek = s.Peek
+	}
 	for i := range p.via {
 		p.via[i] = fmt.Sprintf("1.%d %s (cachenode)", i, d.Node)
 	}
@@ -98,20 +107,26 @@ func New(o Options, d Deps) (*Proxy, error) {
 func (p *Proxy) Run(ctx context.Context) error { return p.origin.Run(ctx) }
 
 // SetPolicy exchanges the caching policy for requests that begin from now on.
-func (p *Proxy) SetPolicy(c *cache.Policy) { p.exchange(func(r *rules) { r.policy = c }) }
+func (p *Proxy) SetPolicy(c *cache.Policy) {
+	p.exchange(func(r *rules) *rules { return p.newRules(c, r.access) })
+}
 
 // SetAccess exchanges the access rules for requests that begin from now on.
-func (p *Proxy) SetAccess(l *acl.List) { p.exchange(func(r *rules) { r.access = l }) }
+func (p *Proxy) SetAccess(l *acl.List) {
+	p.exchange(func(r *rules) *rules { return p.newRules(r.policy, l) })
+}
 
-func (p *Proxy) exchange(change func(*rules)) {
+func (p *Proxy) exchange(next func(*rules) *rules) {
 	for {
 		old := p.live.Load()
-		next := *old
-		change(&next)
-		if p.live.CompareAndSwap(old, &next) {
+		if p.live.CompareAndSwap(old, next(old)) {
 			return
 		}
 	}
+}
+
+func (p *Proxy) newRules(c *cache.Policy, l *acl.List) *rules {
+	return &rules{policy: c, access: l, short: l.Realm() == "" && (p.d.Lookup == nil || !l.WantsAddrs())}
 }
 
 // settle is how long a request that was cut has to be logged.
