@@ -15,13 +15,16 @@ type Request struct {
 	// Length of the body in bytes; 0: none, -1: chunked.
 	Length int64
 	// Persist says whether the client wants the connection kept (RFC 9112
-	// §9.3). Whether it is kept, Conn.Persist says.
+	// §9.3), which a proxy must not do for HTTP/1.0. Whether it is kept,
+	// Conn.Persist says.
 	Persist bool
 	// HeadLen is the number of bytes of the head, its last empty line included.
 	HeadLen int
 
 	Client netip.AddrPort // who asks
 	Local  netip.AddrPort // where it was accepted
+
+	marks mark
 }
 
 // Field is one field line: the name as it was written, the value without the
@@ -39,16 +42,21 @@ func (r *Request) Get(name string) []byte {
 	return nil
 }
 
-// equalFold compares a token with a name in ASCII, without case.
-func equalFold(b []byte, name string) bool {
-	if len(b) != len(name) {
-		return false
-	}
-	for i, c := range b {
-		d := name[i]
-		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
+// mark notes what a head has that not every head has.
+type mark uint8
+
+const (
+	hasHost mark = 1 << iota
+	hasLength
+	hasCoding
+	hasExpect   // 100-continue
+	hasUpgrade  // and Connection may or may not say so
+	isConnect   // the method
+	wantsClose  // Connection: close
+	emptyBefore // an empty line stood before the request line
+)
+
+// short reports whether the short lane may be asked.
+func (r *Request) short() bool {
+	return r.Length == 0 && r.marks&(hasExpect|hasUpgrade|isConnect) == 0
 }

@@ -4,9 +4,13 @@
 package http1
 
 import (
-	"io"
+	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,52 +30,183 @@ type Handler interface {
 	Refuse(c *Conn, f *Fault)
 }
 
-// Fault says why bytes are no acceptable request.
-type Fault struct {
-	Status int    // 400, 408, 414, 431, 501, 505, ...; 503: too many connections
-	Kind   string // a short constant for counters and logs: "smuggling-two-lengths"
-	Reason string // for the client, one sentence without the client's bytes
-	// What was understood of the request line; empty what was not. Views as in Request.
-	Method, Target []byte
-	Minor          int
-	Began          time.Time // when the first byte of the head came
+// Deps are what a Server works with.
+type Deps struct {
+	Handler Handler
+	Log     *slog.Logger // nil discards
+	// TurnedAway is the whole response for connections that are not even read;
+	// empty: they are closed without one.
+	TurnedAway []byte
 }
 
-// Conn is a client's connection during one request. It belongs to the
-// connection's goroutine.
-type Conn struct {
-	nc net.Conn
-	// built by the server
+// Server serves clients' connections.
+type Server struct {
+	opts  Options
+	deps  Deps
+	lim   limits
+	stats counters
+	date  dateCache
+
+	stopping atomic.Bool // Shutdown or Close was called
+	draining atomic.Bool
+
+	mu        sync.Mutex // guards what follows
+	conns     map[*Conn]struct{}
+	clients   map[clientKey]int // connections of each, if there is a limit
+	listeners map[net.Listener]struct{}
+	last      uint64 // id
+	tunnels   int64
+	closed    bool          // Close was called: nothing more is taken
+	changed   chan struct{} // closed when a connection has ended or become a tunnel; nil: nobody waits
 }
 
-// Persist reports whether the connection will be kept behind this request: the
-// client wants it and nothing here speaks against it (a stop or drain, the most
-// requests of a connection). The response must say so when it is not.
-func (c *Conn) Persist(r *Request) bool { panic("not built yet") }
+// New checks o and returns a Server that has nothing to serve yet.
+func New(o Options, d Deps) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		opts: o, deps: d,
+		lim:   limits{head: int(o.MaxHead), uri: int(o.MaxURI), fields: o.MaxFields},
+		conns: map[*Conn]struct{}{}, clients: map[clientKey]int{}, listeners: map[net.Listener]struct{}{},
+	}, nil
+}
 
-// Buffer is room to append a response head to, empty, at least 4 KiB; it is
-// the connection's own and handed back by Send or SendFile.
-func (c *Conn) Buffer() []byte { panic("not built yet") }
+// Serve accepts connections until Shutdown or Close, which make it return
+// http.ErrServerClosed. It closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	if !s.listening(ln) {
+		return http.ErrServerClosed
+	}
+	defer s.forget(ln)
+	var wait time.Duration
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			wait = 0
+			s.admit(nc)
+		case s.stopping.Load():
+			return http.ErrServerClosed
+		case !temporary(err):
+			return err
+		default: // out of descriptors, most likely
+			if wait == 0 {
+				s.deps.Log.Warn("connections cannot be accepted for now", "error", err)
+			}
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			time.Sleep(wait)
+		}
+	}
+}
 
-// Send writes a response: a head, its last empty line included, and a body
-// that may be empty. A client that takes nothing for Options.WriteTimeout is an
-// error; after an error the connection is closed.
-func (c *Conn) Send(head, body []byte) error { panic("not built yet") }
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
 
-// SendFrom writes head and then n bytes of src from off: a body on disk. The
-// first part goes with the head in one write.
-func (c *Conn) SendFrom(head []byte, src io.ReaderAt, off, n int64) error { panic("not built yet") }
+func (s *Server) listening(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
 
-// Sent is the number of bytes written for the current request so far.
-func (c *Conn) Sent() int64 { panic("not built yet") }
+func (s *Server) forget(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+}
 
-// Received is the number of bytes that came for the current request so far,
-// its head included.
-func (c *Conn) Received() int64 { panic("not built yet") }
+// Drain makes every response say Connection: close, or no longer.
+func (s *Server) Drain(on bool) { s.draining.Store(on) }
 
-// Began is when the first byte of the current request's head was read.
-func (c *Conn) Began() time.Time { panic("not built yet") }
+// Draining reports whether responses say Connection: close: for Drain, or for
+// Shutdown.
+func (s *Server) Draining() bool { return s.draining.Load() || s.stopping.Load() }
 
-// Reset makes the close that follows break the connection off, so that no
-// client takes it for the end of a body.
-func (c *Conn) Reset() { panic("not built yet") }
+// Shutdown stops accepting, closes idle connections, makes the others end
+// behind the request they are at, and waits for them until ctx ends, whose
+// error it then returns. Connections that a handler has taken over are not
+// waited for.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	for _, c := range s.all() {
+		c.wake()
+	}
+	return s.await(ctx, func() bool { return int64(len(s.conns)) == s.tunnels })
+}
+
+// Close stops accepting and cuts every connection but those that a handler has
+// taken over. It does not wait for handlers; Wait does.
+func (s *Server) Close() error {
+	s.stop()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	for _, c := range s.all() {
+		if c.State() != StateTunnel {
+			_ = c.nc.Close() // whoever is at it sees that
+		}
+	}
+	return nil
+}
+
+// Wait returns when no connection's goroutine runs any more, or with ctx's error.
+func (s *Server) Wait(ctx context.Context) error {
+	return s.await(ctx, func() bool { return len(s.conns) == 0 })
+}
+
+func (s *Server) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping.Store(true)
+	for ln := range s.listeners {
+		_ = ln.Close() // Serve sees that
+	}
+}
+
+// await waits until done, which is called with mu held.
+func (s *Server) await(ctx context.Context, done func() bool) error {
+	for {
+		s.mu.Lock()
+		if done() {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// dateCache is the Date of this second.
+type dateCache struct{ at atomic.Pointer[date] }
+
+type date struct {
+	unix int64
+	text string
+}
+
+func (d *dateCache) text(now time.Time) string {
+	known := d.at.Load()
+	if known == nil || known.unix != now.Unix() {
+		known = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		d.at.Store(known)
+	}
+	return known.text
+}
