@@ -76,50 +76,77 @@ func TestWindowBegins(t *testing.T) {
 	}
 }
 
-// exchange carries what follows from a frame back and forth and returns the
-// last verdict of the receiver.
-func exchange(from, to *sessions, f frame, now time.Time) verdict {
-	v, back := to.receive(&f, now)
+// exchange carries a frame, and what follows from it, back and forth, and
+// returns the packets that the receiver takes.
+func exchange(from, to *sessions, f frame, now time.Time) (taken []string) {
+	v, back, packets := to.receive(&f, now)
 	for v == reply {
-		v2, answer := from.receive(&back, now)
+		v2, answer, _ := from.receive(&back, now)
 		if v2 != reply {
-			return v
+			return nil
 		}
-		v, back = to.receive(&answer, now)
+		v, back, packets = to.receive(&answer, now)
 	}
-	return v
+	if v == deliver {
+		for _, p := range packets {
+			taken = append(taken, string(p))
+		}
+	}
+	return taken
 }
 
 func TestReplayedDatagrams(t *testing.T) {
 	now := time.Now()
 	a, b := newSessions(), newSessions()
-	first := a.next([]byte("1"))
-	exchange(a, b, first, now)
-	if v, _ := b.receive(&first, now); v != replayed {
-		t.Errorf("what came before the proof: verdict %d", v)
+	first, second := a.next([]byte("1")), a.next([]byte("2"))
+	if got := exchange(a, b, first, now); len(got) != 1 || got[0] != "1" {
+		t.Errorf("the first packet: %q", got)
 	}
-	second := a.next([]byte("2"))
-	if v, _ := b.receive(&second, now); v != deliver {
+	if v, _, _ := b.receive(&first, now); v != replayed {
+		t.Errorf("the first packet again: verdict %d", v)
+	}
+	third := a.next([]byte("3"))
+	if v, _, p := b.receive(&third, now); v != deliver || string(p[0]) != "3" {
 		t.Errorf("verdict %d", v)
 	}
-	if v, _ := b.receive(&second, now); v != replayed {
+	if v, _, _ := b.receive(&third, now); v != replayed {
 		t.Errorf("again: verdict %d", v)
 	}
-	// The receiver starts anew and knows nothing.
-	b = newSessions()
-	if exchange(a, b, second, now); b.met[a.own] == nil || !b.met[a.own].proven {
-		t.Error("the sender, who is there, is not believed")
+	if v, _, _ := b.receive(&second, now); v != replayed {
+		t.Errorf("from before the proof: verdict %d", v)
 	}
-	if v, _ := b.receive(&second, now); v != replayed {
-		t.Errorf("after a restart: verdict %d", v)
-	}
-	// Both do: the session of the record is over.
+	// Both ends start anew: the session of the record is over.
 	again, b := newSessions(), newSessions()
 	for range 100 {
 		now = now.Add(time.Second)
-		if v := exchange(again, b, second, now); v == deliver {
+		if got := exchange(again, b, third, now); got != nil {
 			t.Fatal("a recorded packet is taken after a restart of both ends")
 		}
+	}
+}
+
+// What comes before the proof waits for it, each packet once.
+func TestPacketsWaitForTheProof(t *testing.T) {
+	now := time.Now()
+	a, b := newSessions(), newSessions()
+	one, two := a.next([]byte("1")), a.next([]byte("2"))
+	_, challenge, _ := b.receive(&one, now)
+	b.receive(&two, now)
+	b.receive(&two, now)
+	_, answer, _ := a.receive(&challenge, now)
+	late := a.next([]byte("3"))
+	b.receive(&late, now)
+	v, _, packets := b.receive(&answer, now)
+	if v != deliver || len(packets) != 3 {
+		t.Errorf("verdict %d, %q", v, packets)
+	}
+	for _, f := range []frame{one, two, late} {
+		if v, _, _ := b.receive(&f, now); v != replayed {
+			t.Errorf("%s again: verdict %d", f.payload, v)
+		}
+	}
+	if v, _, _ := b.receive(&answer, now); v != replayed || b.held != 0 {
+		t.Errorf("the answer again: verdict %d, %d held", v, b.held)
 	}
 }
 

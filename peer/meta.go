@@ -48,9 +48,9 @@ type card struct {
 	Meta
 }
 
-// appendCard appends the wire form of c.
-func appendCard(b []byte, c *card) []byte {
-	b = append(b, metaForm)
+// encodeCard is the wire form of c.
+func encodeCard(c *card) []byte {
+	b := []byte{metaForm}
 	b = appendInt(b, fieldState, uint64(c.State))
 	b = appendText(b, fieldName, c.Name)
 	b = appendText(b, fieldVersion, c.Version)

@@ -31,7 +31,7 @@ var cardGoldens = []struct {
 func TestCardGoldens(t *testing.T) {
 	for _, g := range cardGoldens {
 		t.Run(g.name, func(t *testing.T) {
-			if got := hex.EncodeToString(appendCard(nil, &g.card)); got != g.hex {
+			if got := hex.EncodeToString(encodeCard(&g.card)); got != g.hex {
 				t.Errorf("encoded\n%s, want\n%s", got, g.hex)
 			}
 			b, _ := hex.DecodeString(g.hex)
@@ -45,14 +45,14 @@ func TestCardGoldens(t *testing.T) {
 // A member of the next version says more, and a reader of this one skips it.
 func TestCardOfTheNextVersion(t *testing.T) {
 	want := fullCard()
-	b := appendCard(nil, &want)
+	b := encodeCard(&want)
 	more := append(append([]byte{metaForm}, 200, 3, 'n', 'e', 'w'), b[1:]...)
 	more = append(more, 201, 0)
 	if got, err := parseCard(more); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// One of the last version says less.
-	less := appendCard(nil, &card{State: Alive, Name: "n1"})
+	less := encodeCard(&card{State: Alive, Name: "n1"})
 	if got, err := parseCard(less); err != nil || got.Name != "n1" || got.ICPPort != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -60,7 +60,7 @@ func TestCardOfTheNextVersion(t *testing.T) {
 
 func TestCardRefusesDamage(t *testing.T) {
 	whole := fullCard()
-	b := appendCard(nil, &whole)
+	b := encodeCard(&whole)
 	bad := map[string][]byte{
 		"nothing": nil, "another form": {9}, "half a field": b[:len(b)-1], "a number alone": {1, 2},
 		"an address of 5 bytes": {1, fieldAddr, 5, 1, 2, 3, 4, 5},
@@ -76,7 +76,7 @@ func TestCardFitsIntoGossip(t *testing.T) {
 	c := fullCard()
 	c.Name, c.Version = strings.Repeat("n", 300), strings.Repeat("v", 300)
 	c.Addr, c.Term, c.Capacity, c.Digest = netip.MustParseAddr("fd00::1"), 1<<63, 1<<63, 1<<63
-	if n := len(appendCard(nil, &c)); n > maxMeta {
+	if n := len(encodeCard(&c)); n > maxMeta {
 		t.Errorf("%d bytes", n)
 	}
 }
@@ -92,7 +92,7 @@ func FuzzParseCard(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseCard(appendCard(nil, &c))
+		again, err := parseCard(encodeCard(&c))
 		if err != nil || again != c {
 			t.Fatalf("%+v became %+v, %v", c, again, err)
 		}

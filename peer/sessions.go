@@ -9,6 +9,8 @@ import (
 
 const (
 	maxSessions = 4096
+	maxHeld     = 32                    // packets of a session that wait for its proof
+	maxHeldAll  = 2048                  // of all sessions together
 	askAgain    = 50 * time.Millisecond // between two challenges of one session
 	sessionIdle = 10 * time.Minute      // a session silent for so long is asked anew
 	sweepEvery  = time.Minute
@@ -21,6 +23,7 @@ type sessions struct {
 
 	mu    sync.Mutex // guards all below, and used
 	met   map[uint64]*session
+	held  int // packets, of all sessions
 	swept time.Time
 }
 
@@ -30,6 +33,14 @@ type session struct {
 	asked  time.Time // when that was sent
 	heard  time.Time
 	window window
+	// held are packets that came before the proof: gossip repeats itself only a
+	// few times, and the first words of a member would be lost.
+	held []heldPacket
+}
+
+type heldPacket struct {
+	number uint64
+	packet []byte
 }
 
 func newSessions() *sessions { return &sessions{own: random64(), met: map[uint64]*session{}} }
@@ -52,14 +63,15 @@ func (s *sessions) next(packet []byte) frame {
 type verdict uint8
 
 const (
-	deliver  verdict = iota + 1 // the packet is fresh
+	deliver  verdict = iota + 1 // the packets returned are fresh
 	reply                       // send the returned frame back
 	replayed                    // it has come before
 	ignore                      // nothing to do
 )
 
-// receive judges a frame whose proof was right. An answer to it is in back.
-func (s *sessions) receive(f *frame, now time.Time) (v verdict, back frame) {
+// receive judges a frame whose proof was right. For reply, back is the answer;
+// for deliver, packets are what to take, copied.
+func (s *sessions) receive(f *frame, now time.Time) (v verdict, back frame, packets [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch f.kind {
@@ -67,57 +79,75 @@ func (s *sessions) receive(f *frame, now time.Time) (v verdict, back frame) {
 		return s.data(f, now)
 	case kindChallenge:
 		if f.session != s.own {
-			return ignore, back // whoever that was is not here any more
+			return ignore, back, nil // whoever that was is not here any more
 		}
 		used := binary.BigEndian.AppendUint64(nil, s.used)
-		return reply, frame{kind: kindAnswer, session: s.own, number: f.number, payload: used}
+		return reply, frame{kind: kindAnswer, session: s.own, number: f.number, payload: used}, nil
 	case kindAnswer:
-		if m := s.met[f.session]; m != nil && !m.proven && m.nonce == f.number {
-			m.proven = true
-			m.window.begin(binary.BigEndian.Uint64(f.payload))
-			m.heard = now
-			return ignore, back
+		m := s.met[f.session]
+		if m == nil || m.proven || m.nonce != f.number {
+			return replayed, back, nil
 		}
-		return replayed, back
+		m.proven, m.heard = true, now
+		m.window.begin(binary.BigEndian.Uint64(f.payload))
+		return deliver, back, s.release(m)
 	}
-	return ignore, back // of a later version
+	return ignore, back, nil // of a later version
 }
 
-func (s *sessions) data(f *frame, now time.Time) (v verdict, back frame) {
+// release gives up the packets that waited for the proof.
+func (s *sessions) release(m *session) (packets [][]byte) {
+	begun := m.window.top
+	once := map[uint64]bool{}
+	for _, h := range m.held {
+		if once[h.number] || h.number > begun && !m.window.take(h.number) {
+			continue
+		}
+		once[h.number] = true
+		packets = append(packets, h.packet)
+	}
+	s.held -= len(m.held)
+	m.held = nil
+	return packets
+}
+
+func (s *sessions) data(f *frame, now time.Time) (v verdict, back frame, packets [][]byte) {
 	m := s.met[f.session]
 	if m != nil && m.proven {
 		if !m.window.take(f.number) {
-			return replayed, back
+			return replayed, back, nil
 		}
 		m.heard = now
-		return deliver, back
+		return deliver, back, [][]byte{append([]byte(nil), f.payload...)}
 	}
 	if m == nil {
 		s.sweep(now)
 		if len(s.met) >= maxSessions {
-			return ignore, back
+			return ignore, back, nil
 		}
-		m = &session{heard: now}
+		m = &session{heard: now, nonce: random64()}
 		s.met[f.session] = m
 	}
-	if now.Sub(m.asked) < askAgain {
-		return ignore, back
+	if len(m.held) < maxHeld && s.held < maxHeldAll {
+		m.held = append(m.held, heldPacket{f.number, append([]byte(nil), f.payload...)})
+		s.held++
 	}
-	if m.nonce == 0 {
-		m.nonce = random64()
+	if now.Sub(m.asked) < askAgain {
+		return ignore, back, nil
 	}
 	m.asked = now
-	return reply, frame{kind: kindChallenge, session: f.session, number: m.nonce}
+	return reply, frame{kind: kindChallenge, session: f.session, number: m.nonce}, nil
 }
 
 // sweep forgets sessions that have been silent for long.
 func (s *sessions) sweep(now time.Time) {
-	if now.Sub(s.swept) < sweepEvery && len(s.met) < maxSessions {
+	if now.Sub(s.swept) < sweepEvery && len(s.met) < maxSessions && s.held < maxHeldAll {
 		return
 	}
 	s.swept = now
 	for id, m := range s.met {
 		if now.Sub(m.heard) > sessionIdle || !m.proven && now.Sub(m.asked) > time.Second {
+			s.held -= len(m.held)
 			delete(s.met, id)
 		}
 	}

@@ -1,0 +1,48 @@
+package peer
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestNodesMeet(t *testing.T) {
+	inVirtualTime(t, func(l *lab) {
+		l.start(5)
+		took := l.wait(10*time.Second, 5, Alive, l.nodes...)
+		t.Logf("5 nodes know each other after %v", took)
+	})
+}
+
+func TestDeadNodeIsFoundOut(t *testing.T) {
+	inVirtualTime(t, func(l *lab) {
+		l.start(5)
+		l.wait(10*time.Second, 5, Alive, l.nodes...)
+		time.Sleep(10 * time.Second)
+		l.nodes[4].kill()
+		took := l.wait(5*time.Second, 1, Failed, l.nodes[:4]...)
+		t.Logf("found out after %v", took)
+		if took > 1500*time.Millisecond {
+			t.Errorf("found out after %v, want 1.5s", took)
+		}
+	})
+}
+
+func TestSplitHeals(t *testing.T) {
+	for _, cut := range []time.Duration{5 * time.Second, time.Minute} {
+		t.Run(cut.String(), func(t *testing.T) {
+			inVirtualTime(t, func(l *lab) {
+				l.start(5)
+				l.wait(10*time.Second, 5, Alive, l.nodes...)
+				left := map[netip.Addr]bool{l.nodes[0].own.Addr(): true, l.nodes[1].own.Addr(): true}
+				l.split(func(a netip.Addr) bool { return left[a] })
+				l.wait(10*time.Second, 2, Alive, l.nodes[:2]...)
+				l.wait(10*time.Second, 3, Alive, l.nodes[2:]...)
+				time.Sleep(cut)
+				l.heal()
+				took := l.wait(10*time.Second, 5, Alive, l.nodes...)
+				t.Logf("cut for %v, healed after %v", cut, took)
+			})
+		})
+	}
+}
