@@ -75,6 +75,10 @@ type Query struct {
 	User   string // authenticated user, empty if none
 	Time   time.Time
 
+	// Sibling says that another cache of ours asks for what is stored, and only
+	// for that: neither allow_from nor authentication are its concern.
+	Sibling bool
+
 	// Addrs are the addresses Host resolves to, when they are known. Rules with
 	// destination networks cannot match a name without them; see
 	// List.WantsAddrs.
@@ -106,7 +110,7 @@ const (
 // which only the dial can tell), and the port must be one of connect_ports or
 // safe_ports. After them, allowed clients may do what no rule decided.
 func (l *List) Check(q *Query) Verdict {
-	if !l.clients.contains(plain(q.Client)) {
+	if !q.Sibling && !l.clients.contains(plain(q.Client)) {
 		return Verdict{Rule: l.text.clients, Reason: reasonClient}
 	}
 	dst, err := readDestination(q)
@@ -124,10 +128,13 @@ func (l *List) Check(q *Query) Verdict {
 		case matched:
 			return l.rules[i].verdict
 		case needsUser:
+			if q.Sibling {
+				continue
+			}
 			return Verdict{NeedAuth: true, Rule: l.rules[i].verdict.Rule, Reason: reasonAuth}
 		}
 	}
-	if l.last.needUser && q.User == "" {
+	if l.last.needUser && q.User == "" && !q.Sibling {
 		return Verdict{NeedAuth: true, Rule: l.last.text, Reason: reasonAuth}
 	}
 	return Verdict{Allow: true, Rule: l.last.text}

@@ -45,6 +45,12 @@ func (r *Request) OnlyIfCached() bool { return r.cc.onlyIfCached }
 // nor its response may be kept.
 func (r *Request) NoStore() bool { return r.cc.noStore }
 
+// WantsFresh reports directives by which the client wants an answer of the
+// origin and not of some cache (RFC 9111 §5.2.1.1, §5.2.1.4).
+func (r *Request) WantsFresh() bool {
+	return r.cc.noCache || r.cc.maxAge.set && r.cc.maxAge.d == 0
+}
+
 // Lookup reports whether the store may be asked for this request at all, and
 // if not, why it goes forward (method, or bypass).
 func (p *Policy) Lookup(r *Request) (ok bool, fwd Fwd, why Reason) {

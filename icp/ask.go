@@ -81,6 +81,9 @@ func (t *inFlight) match(from netip.AddrPort, m Message) (*question, dropReason)
 		return nil, dropDuplicate
 	}
 	q.answered[i] = true
+	if !slices.Contains(q.answered, false) {
+		delete(t.all, m.Number)
+	}
 	return q, 0
 }
 

@@ -216,7 +216,7 @@ func TestQuery(t *testing.T) {
 
 // A reply counts only with the number, the source and the URL of the query.
 func TestForgedReplies(t *testing.T) {
-	asked, other := squid(t), squid(t)
+	asked, other, silent := squid(t), squid(t), squid(t)
 	var late []Reply
 	var mu sync.Mutex
 	me := open(t, always(OpMiss), func(_ *Options, d *Deps) {
@@ -227,7 +227,7 @@ func TestForgedReplies(t *testing.T) {
 		}
 	})
 	answer := make(chan Outcome)
-	go func() { answer <- me.Query(context.Background(), one, []netip.AddrPort{addrOf(asked)}, patience) }()
+	go func() { answer <- me.Query(context.Background(), one, []netip.AddrPort{addrOf(silent), addrOf(asked)}, patience) }()
 	q, err := Parse(receive(t, asked))
 	if err != nil || q.URL != one || q.Opcode != OpQuery || q.Number == 0 {
 		t.Fatalf("%+v %v", q, err)
@@ -252,9 +252,12 @@ func TestForgedReplies(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	send(asked, Message{Opcode: OpHit, Number: q.Number, URL: one}, "duplicate")
+	send(silent, Message{Opcode: OpMiss, Number: q.Number, URL: one}, "")
+	eventually(t, "last reply", func() bool { return me.Stats().Received["miss"] == 1 })
+	send(asked, Message{Opcode: OpHit, Number: q.Number, URL: one}, "number") // all have answered
 	mu.Lock()
 	defer mu.Unlock()
-	if len(late) != 1 || late[0].From != addrOf(asked) || late[0].RTT <= 0 {
+	if len(late) != 2 || late[0].From != addrOf(asked) || late[0].RTT <= 0 {
 		t.Errorf("observed %+v", late)
 	}
 }

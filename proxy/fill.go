@@ -55,8 +55,7 @@ func (fl *flight) run(ctx context.Context) {
 	if fl.foundMeanwhile() {
 		return
 	}
-	sent := fl.p.d.Clock()
-	resp, route, err := fl.exchange(ctx)
+	resp, route, sent, err := fl.firstAnswer(ctx)
 	if err == nil && resp.StatusCode == http.StatusNotModified && f.base != nil && !fl.freshen(resp, sent, route) {
 		// The 304 speaks of another response than ours: ask again, without conditions.
 		f.unconditional()
@@ -210,7 +209,7 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 		fl.admit(h, sent, received)
 	}
 	fl.openWriter()
-	if fl.stored || fl.name.key != "" {
+	if fl.stored || fl.name.key != "" && !fl.borrowed {
 		fl.p.flights.remember(fl)
 	}
 	if fl.length < 0 {
@@ -260,6 +259,9 @@ func (fl *flight) admit(h http.Header, sent, received time.Time) {
 		}
 	}
 	fl.meta, fl.why = f.rules.policy.Admit(f.req, fl.status, h, sent, received)
+	if fl.borrowed && fl.meta != nil && !fl.keeps() {
+		fl.why = reasonBorrowed
+	}
 	if fl.meta != nil && fl.meta.Length < 0 && fl.length >= 0 {
 		fl.meta, _ = cache.Complete(fl.meta, fl.length)
 	}
@@ -372,5 +374,7 @@ func (fl *flight) commit() {
 	}
 	if err := fl.body.w.Commit(m); err != nil && !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
 		fl.p.d.Log.Warn("response not stored", "error", err)
+	} else if err == nil && fl.p.d.Siblings != nil {
+		fl.p.d.Siblings.Stored(m.Key)
 	}
 }

@@ -44,6 +44,7 @@ type outcome struct {
 	meta      *cache.Meta    // how to serve others from it; nil: it is this client's alone
 	validated bool           // meta is the stored response, found still good
 	found     bool           // meta is a stored response that needed no fetch
+	borrowed  bool           // a sibling has it
 	stored    bool           // it goes into the store, or what it freshened did
 	why       cache.Reason   // of storing or not
 	route     upstream.Route // where it was fetched

@@ -34,6 +34,12 @@ type FillOptions struct {
 	CompleteMissing units.Size `yaml:"complete_missing"`
 	// It is also completed when at least this part of it (in percent) has arrived. 0 switches the rule off.
 	CompletePercent int `yaml:"complete_percent"`
+	// How long a sibling that has a response may take to begin it, and to send all of it if it is short, before the origin is asked instead.
+	SiblingTimeout units.Duration `yaml:"sibling_timeout"`
+	// What is stored of the responses that siblings have: hot stores what is asked for again here within hot_window, so that the nodes hold little twice; always and never are what they say.
+	StoreSiblingHits string `yaml:"store_sibling_hits"`
+	// Time within which a second request makes a response hot.
+	HotWindow units.Duration `yaml:"hot_window"`
 	// Buffer between an origin and a client for a response that is not stored.
 	Buffer units.Size `yaml:"buffer"`
 }
@@ -68,6 +74,8 @@ func DefaultOptions() Options {
 		Fill: FillOptions{
 			MaxWaiters: 10_000, MaxBackground: 256,
 			CompleteMissing: 16 * units.MiB, CompletePercent: 90,
+			SiblingTimeout:   units.Duration(150 * time.Millisecond),
+			StoreSiblingHits: storeHot, HotWindow: units.Duration(10 * time.Minute),
 			Buffer: 32 * units.KiB,
 		},
 		Headers: HeaderOptions{ForwardedFor: "keep"},
@@ -91,10 +99,17 @@ func (o *Options) Validate() error {
 	bad(o.Fill.MaxBackground > 0, "proxy.fill.max_background: must be at least 1, not %d", o.Fill.MaxBackground)
 	bad(o.Fill.CompletePercent >= 0 && o.Fill.CompletePercent <= 100, "proxy.fill.complete_percent: must be from 0 to 100, not %d", o.Fill.CompletePercent)
 	bad(o.Fill.Buffer >= 4*units.KiB && o.Fill.Buffer <= 16*units.MiB, "proxy.fill.buffer: must be from 4KiB to 16MiB, not %v", o.Fill.Buffer)
+	bad(o.Fill.SiblingTimeout > 0, "proxy.fill.sibling_timeout: must be more than 0")
+	bad(o.Fill.HotWindow > 0, "proxy.fill.hot_window: must be more than 0")
 	bad(o.Client.BodyTimeout > 0, "proxy.client.body_timeout: must be more than 0")
 	bad(o.Client.WriteTimeout > 0, "proxy.client.write_timeout: must be more than 0")
 	bad(o.Client.MaxURI >= 256, "proxy.client.max_uri: must be at least 256, not %v", o.Client.MaxURI)
 	bad(o.Client.MaxFields > 0, "proxy.client.max_fields: must be at least 1, not %d", o.Client.MaxFields)
+	switch o.Fill.StoreSiblingHits {
+	case storeHot, storeAlways, storeNever:
+	default:
+		bad(false, "proxy.fill.store_sibling_hits: must be hot, always or never, not %q", o.Fill.StoreSiblingHits)
+	}
 	switch o.Headers.ForwardedFor {
 	case "keep", "add", "delete":
 	default:

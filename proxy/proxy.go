@@ -21,7 +21,7 @@ import (
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
-// Deps are what a Proxy works with. All are required but Manager.
+// Deps are what a Proxy works with. All are required but those that may be nil.
 type Deps struct {
 	Node   string // pseudonym in Via, Cache-Status and Proxy-Status
 	Log    *slog.Logger
@@ -34,10 +34,11 @@ type Deps struct {
 	ParentDialer upstream.Dialer
 	// Lookup resolves a name for access rules about destination networks; nil:
 	// they see only literal addresses.
-	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
-	Manager http.Handler           // squid's manager pages; nil: none
-	Record  func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
-	Clock   func() time.Time       // nil: time.Now
+	Lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
+	Siblings Siblings               // asked on a miss; nil: none
+	Manager  http.Handler           // squid's manager pages; nil: none
+	Record   func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
+	Clock    func() time.Time       // nil: time.Now
 }
 
 // Proxy answers forward-proxy requests. It is an http.Handler.
@@ -54,6 +55,7 @@ type Proxy struct {
 	short   bool                            // the short lane is open
 	peek    func(key string) []cache.Object // what the store knows at once
 	damaged damaged
+	hot     *hot // nil without siblings
 
 	ctx    context.Context // ends every fetch that outlives its client
 	cancel context.CancelFunc
@@ -100,6 +102,9 @@ func New(o Options, d Deps) (*Proxy, error) {
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.flights.init(o.Fill)
+	if d.Siblings != nil {
+		p.hot = new(hot)
+	}
 	return p, nil
 }
 

@@ -157,7 +157,8 @@ func (x *exchange) permit(t target) *refusal {
 		Client: x.log.Client, Method: x.r.Method, Scheme: t.scheme, Host: t.host, Port: t.port,
 		URL: x.log.URL, Time: x.start,
 	}
-	if x.rules.access.Realm() != "" {
+	q.Sibling = x.fromSibling()
+	if x.rules.access.Realm() != "" && !q.Sibling {
 		user, ok, retry := x.rules.access.Authenticate(x.log.Client, x.r.Header.Get("Proxy-Authorization"), x.start)
 		if retry > 0 {
 			x.w.Header()["Retry-After"] = []string{strconv.Itoa(int(retry.Seconds()) + 1)}

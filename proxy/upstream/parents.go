@@ -25,7 +25,8 @@ type parents struct {
 // parent is one parent proxy.
 type parent struct {
 	parentAddress
-	auth string // value of Proxy-Authorization, empty without credentials
+	auth    string // value of Proxy-Authorization, empty without credentials
+	sibling bool   // it is a sibling, whose health is watched elsewhere
 
 	mu   sync.Mutex // guards what follows
 	down bool
@@ -125,7 +126,7 @@ func (q *parent) isDown() bool {
 // request. Without checks nothing would find out that a parent is back, so none
 // is ever down then.
 func (p *parents) note(q *parent, ok bool) {
-	if p.opts.Health.Interval <= 0 {
+	if p.opts.Health.Interval <= 0 || q.sibling {
 		return
 	}
 	q.mu.Lock()

@@ -1,0 +1,101 @@
+package sibling
+
+import (
+	"time"
+
+	"github.com/cachenode/cachenode/icp"
+)
+
+// health is how a sibling behaves. Its methods are told the time.
+type health struct {
+	rtt    time.Duration // smoothed; 0: not known
+	probed bool          // a first query was sent, to learn rtt
+	denied int           // DENIED in a row
+
+	quiet quarantine // it does not answer queries
+	slow  quarantine // fetches from it fail or take too long
+}
+
+// quarantine keeps a sibling from being asked, and says when to try it in the
+// background.
+type quarantine struct {
+	on    bool
+	pause time.Duration // the next one
+	retry time.Time
+}
+
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 5 * time.Second
+	// unknownRTT stands for a round trip that was never measured.
+	unknownRTT = 50 * time.Millisecond
+	// maxDenied is how many DENIED in a row end the asking: a sibling that
+	// refuses everybody is of no use, and squid does the same.
+	maxDenied = 100
+)
+
+// usable reports whether misses may wait for it.
+func (h *health) usable(time.Time) bool { return !h.quiet.on && !h.slow.on && h.denied < maxDenied }
+
+// expected is the round trip to reckon with.
+func (h *health) expected() time.Duration {
+	if h.rtt == 0 {
+		return unknownRTT
+	}
+	return h.rtt
+}
+
+// answered notes a reply; true when it ends a silence.
+func (h *health) answered(o icp.Opcode, rtt time.Duration) (back bool) {
+	if h.rtt == 0 {
+		h.rtt = rtt
+	} else {
+		h.rtt += (rtt - h.rtt) / 8
+	}
+	if o == icp.OpDenied {
+		h.denied++
+	} else {
+		h.denied = 0
+	}
+	return h.quiet.leave()
+}
+
+// silence notes a query without a reply; true when it is the first.
+func (h *health) silence(now time.Time) bool { return h.quiet.enter(now) }
+
+// fetched notes how a fetch ended; true when it begins a quarantine.
+func (h *health) fetched(how Outcome, now time.Time) bool {
+	switch how {
+	case Slow, Failed:
+		return h.slow.enter(now)
+	case Served:
+		h.slow.leave()
+	}
+	return false
+}
+
+// enter begins the quarantine, unless it has begun already.
+func (q *quarantine) enter(now time.Time) bool {
+	if q.on {
+		return false
+	}
+	q.on, q.pause = true, firstRetry
+	q.retry = now.Add(q.pause)
+	return true
+}
+
+// due reports that it is time for a try, and when the next one is.
+func (q *quarantine) due(now time.Time) bool {
+	if !q.on || now.Before(q.retry) {
+		return false
+	}
+	q.pause = min(2*q.pause, lastRetry)
+	q.retry = now.Add(q.pause)
+	return true
+}
+
+func (q *quarantine) leave() bool {
+	was := q.on
+	q.on = false
+	return was
+}
