@@ -57,6 +57,8 @@ const (
 	TagOfflineHit
 	TagRedirect
 	TagTunnel
+	TagMissNoFetch // of an ICP query, as is the next
+	TagInvalid
 )
 
 // Result is squid's result code, TCP[_CF]_TAG[_TIMEDOUT][_ABORTED] or
@@ -64,6 +66,7 @@ const (
 type Result struct {
 	Tag       Tag
 	None      bool // NONE_ instead of TCP_
+	UDP       bool // UDP_ instead of TCP_: an ICP query
 	Collapsed bool // _CF: joined another request's fetch
 	TimedOut  bool
 	Aborted   bool

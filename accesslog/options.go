@@ -15,6 +15,8 @@ type Options struct {
 	Format Format `yaml:"format"`
 	// StripQuery leaves the query part of URLs out of the log, because it may carry private data; a "?" shows that there was one.
 	StripQuery bool `yaml:"strip_query"`
+	// ICP also writes a line for each ICP query of a sibling that was answered, with the results UDP_HIT, UDP_MISS, UDP_DENIED, UDP_MISS_NOFETCH and UDP_INVALID.
+	ICP bool `yaml:"icp"`
 	// RotateSize is the size in bytes at which the file is renamed to FILE.1 and begun anew; 0 leaves rotation to another program, which then sends SIGUSR1. It does not apply to standard output.
 	RotateSize units.Size `yaml:"rotate_size"`
 	// RotateKeep is how many renamed files are kept: FILE.1 is the newest.

@@ -21,6 +21,8 @@ var tagNames = [...]string{
 	TagOfflineHit:        "OFFLINE_HIT",
 	TagRedirect:          "REDIRECT",
 	TagTunnel:            "TUNNEL",
+	TagMissNoFetch:       "MISS_NOFETCH",
+	TagInvalid:           "INVALID",
 }
 
 // String returns squid's spelling without prefix and suffixes: MEM_HIT.
@@ -48,7 +50,8 @@ const (
 	bitCollapsed
 	bitTimedOut
 	bitAborted
-	resultBits = 4
+	bitUDP
+	resultBits = 5
 )
 
 // resultNames spells every result once, so that String never allocates.
@@ -63,6 +66,8 @@ func spell(t Tag, bits int) string {
 	parts := make([]string, 0, 5)
 	if bits&bitNone != 0 || t == TagNone {
 		parts = append(parts, "NONE")
+	} else if bits&bitUDP != 0 {
+		parts = append(parts, "UDP")
 	} else {
 		parts = append(parts, "TCP")
 	}
@@ -87,6 +92,9 @@ func (r Result) String() string {
 	i <<= resultBits
 	if r.None {
 		i |= bitNone
+	}
+	if r.UDP {
+		i |= bitUDP
 	}
 	if r.Collapsed {
 		i |= bitCollapsed

@@ -56,6 +56,7 @@ type Node struct {
 	metrics   *metrics.Metrics
 	store     *store.Store
 	resolver  *dns.Resolver
+	siblings  *siblings // nil: there are none
 	proxy     *proxy.Proxy
 	admin     *admin.Server
 	server    *http.Server
@@ -89,7 +90,7 @@ func New(ctx context.Context, o Options, d Deps) (*Node, error) {
 	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
 	n.now.Store(&o)
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListeners, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openProxy,
+		n.openData, n.openListeners, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -161,14 +162,18 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 	for _, ln := range n.listeners {
 		g.Go(func() error { return n.serve(ln) })
 	}
-	for what, run := range map[string]func(context.Context) error{
+	parts := map[string]func(context.Context) error{
 		"access log": n.records.run,
 		"store":      n.store.Run,
 		"proxy":      n.proxy.Run,
 		"admin":      n.admin.Run,
 		"metrics":    n.metrics.Run,
 		"watchdog":   n.watchdog,
-	} {
+	}
+	if n.siblings != nil {
+		parts["siblings"] = n.siblings.run
+	}
+	for what, run := range parts {
 		g.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("%s: %w", what, err)

@@ -91,7 +91,7 @@ func (n *Node) openProxy(context.Context) error {
 		return err
 	}
 	n.onStop("resolver", n.resolver.Close)
-	n.proxy, err = proxy.New(n.o.Proxy, proxy.Deps{
+	d := proxy.Deps{
 		Node: n.o.Name, Log: n.log,
 		Store: n.store, Policy: policy, Access: n.access.Load(),
 		Dialer:       &dns.Dialer{Resolver: n.resolver, Allowed: n.dialAllowed},
@@ -99,8 +99,11 @@ func (n *Node) openProxy(context.Context) error {
 		Lookup:       n.resolver.Lookup,
 		Manager:      n.admin.Manager(),
 		Record:       n.record,
-	})
-	if err != nil {
+	}
+	if n.siblings != nil {
+		d.Siblings = n.siblings.finder
+	}
+	if n.proxy, err = proxy.New(n.o.Proxy, d); err != nil {
 		return err
 	}
 	n.onStop("proxy", func() error { return n.endProxy(canceled()) }) // when there was no Run

@@ -16,8 +16,10 @@ import (
 	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/units"
+	"github.com/cachenode/cachenode/peer/sibling"
 	"github.com/cachenode/cachenode/proxy"
 )
 
@@ -60,6 +62,11 @@ type Options struct {
 	Store store.Options `yaml:"store"`
 	// DNS is how names are resolved.
 	DNS dns.Options `yaml:"dns"`
+	// ICP is how siblings ask this node, and how it asks them.
+	ICP icp.Options `yaml:"icp"`
+	// Siblings are the caches that a miss asks before the origin: the members of
+	// the cluster, and those listed here. They are not asked by a standalone node.
+	Siblings sibling.Options `yaml:"siblings"`
 	// AccessLog is the log of requests, one line each. A relative path is one in
 	// the data directory.
 	AccessLog accesslog.Options `yaml:"access_log"`
@@ -110,6 +117,8 @@ func DefaultOptions() Options {
 		Cache:     cache.DefaultOptions(),
 		Store:     store.DefaultOptions(),
 		DNS:       dns.DefaultOptions(),
+		ICP:       icp.DefaultOptions(),
+		Siblings:  sibling.DefaultOptions(),
 		AccessLog: accesslog.DefaultOptions(),
 		Admin:     admin.DefaultOptions(),
 	}
@@ -128,6 +137,8 @@ func (o *Options) Validate() error {
 		under("cache", policyErr),
 		under("store", kept.Validate()),
 		under("dns", o.DNS.Validate()),
+		under("icp", o.ICP.Validate()),
+		under("siblings", o.Siblings.Validate()),
 		under("access_log", o.AccessLog.Validate()),
 		under("admin", o.Admin.Validate()),
 	)

@@ -73,6 +73,8 @@ func (n *Node) sources() metrics.Sources {
 	return metrics.Sources{
 		Cache:      n.cacheStats,
 		Proxy:      n.proxyStats,
+		ICP:        n.siblings.icpStats,
+		Peers:      n.siblings.peerStats,
 		Draining:   n.Stopping,
 		LogDropped: func() uint64 { return n.records.dropped() },
 	}

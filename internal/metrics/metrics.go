@@ -99,7 +99,7 @@ func New(b Build, now time.Time) *Metrics {
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(build, m.requests, m.denied, &scrape{m: m, descs: newDescs()},
+	m.registry.MustRegister(build, m.requests, m.denied, &scrape{m: m, descs: newDescs(), siblings: newSiblingDescs()},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.ring.put(m.Snapshot(now))
 	return m

@@ -9,6 +9,8 @@ import (
 type scrape struct {
 	m     *Metrics
 	descs descs
+
+	siblings siblingDescs
 }
 
 // descs are the metrics without labels of their own, and those by direction or
@@ -60,6 +62,7 @@ func (c *scrape) Collect(ch chan<- prometheus.Metric) {
 	src := c.m.sources.Load()
 	c.collectCache(ch, src.cache())
 	p := src.proxy()
+	c.collectSiblings(ch, src)
 	gauge(ch, c.descs.connections, float64(p.Connections))
 	gauge(ch, c.descs.active, float64(p.Requests))
 	gauge(ch, c.descs.tunnels, float64(p.Tunnels))

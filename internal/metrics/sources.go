@@ -13,6 +13,7 @@ type Sources struct {
 	Cache      func() CacheStats
 	Proxy      func() ProxyStats
 	ICP        func() ICPStats
+	Peers      func() []PeerStats
 	Draining   func() bool
 	LogDropped func() uint64 // access log lines lost
 }
@@ -54,6 +55,9 @@ type ICPStats struct {
 	ReplyBytesSent           uint64
 	ReplyBytesRecv           uint64
 	TimesUsed                uint64
+
+	Sent, Received map[string]uint64 // datagrams by opcode
+	Dropped        map[string]uint64 // received datagrams without an effect, by reason
 }
 
 func (s *Sources) cache() CacheStats {

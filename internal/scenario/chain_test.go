@@ -123,14 +123,19 @@ func TestParentsInACircle(t *testing.T) {
 // squid runs a squid with a minimal configuration and more lines.
 func squid(t *testing.T, more ...string) (addr, logs string) {
 	t.Helper()
+	return squidAt(t, freePort(t), append([]string{"cache deny all"}, more...)...)
+}
+
+func squidAt(t *testing.T, addr string, more ...string) (_, logs string) {
+	t.Helper()
 	program := wants(t, "squid")
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o777)) // it leaves root
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
-	addr, logs = freePort(t), filepath.Join(dir, "access.log")
+	logs = filepath.Join(dir, "access.log")
 	conf := filepath.Join(dir, "squid.conf")
 	lines := append([]string{
-		"http_port " + addr, "http_access allow all", "cache deny all", "visible_hostname squid.test", "shutdown_lifetime 0 seconds",
+		"http_port " + addr, "http_access allow all", "visible_hostname squid.test", "shutdown_lifetime 0 seconds",
 		"pid_filename " + dir + "/pid", "cache_log " + dir + "/cache.log", "access_log stdio:" + logs, "coredump_dir " + dir,
 		"pinger_enable off", "netdb_filename none", "logfile_daemon /bin/true",
 	}, more...)
