@@ -227,7 +227,9 @@ func TestForgedReplies(t *testing.T) {
 		}
 	})
 	answer := make(chan Outcome)
-	go func() { answer <- me.Query(context.Background(), one, []netip.AddrPort{addrOf(silent), addrOf(asked)}, patience) }()
+	go func() {
+		answer <- me.Query(context.Background(), one, []netip.AddrPort{addrOf(silent), addrOf(asked)}, patience)
+	}()
 	q, err := Parse(receive(t, asked))
 	if err != nil || q.URL != one || q.Opcode != OpQuery || q.Number == 0 {
 		t.Fatalf("%+v %v", q, err)

@@ -58,9 +58,9 @@ type Deps struct {
 	// what it returned is not changed any more.
 	Siblings func() []Sibling
 	// ICP asks; nil: nobody is asked.
-	ICP Asker
-	Log     *slog.Logger     // nil discards
-	Clock   func() time.Time // nil: time.Now
+	ICP   Asker
+	Log   *slog.Logger     // nil discards
+	Clock func() time.Time // nil: time.Now
 }
 
 // Asker is an icp.Endpoint.
@@ -81,11 +81,10 @@ type Finder struct {
 
 // peer is what is known of one sibling.
 type peer struct {
-	name    string
-	health  health
-	digest  *Filter
-	version uint64 // of digest
-	counts  counts
+	name   string
+	health health
+	digest *Filter
+	counts counts
 }
 
 // counts of what became of asking one sibling.
