@@ -65,12 +65,16 @@ func Mix(x uint64) uint64 {
 
 // AppendHead appends the whole first line of o.
 func (o Object) AppendHead(b []byte) []byte {
+	return appendHead(b, []byte(o.ID), o.Version, o.Length)
+}
+
+func appendHead(b, id []byte, version uint64, length int64) []byte {
 	b = append(b, magic...)
-	b = append(b, o.ID...)
+	b = append(b, id...)
 	b = append(b, " v="...)
-	b = strconv.AppendUint(b, o.Version, 10)
+	b = strconv.AppendUint(b, version, 10)
 	b = append(b, " n="...)
-	b = strconv.AppendInt(b, o.Length, 10)
+	b = strconv.AppendInt(b, length, 10)
 	return append(b, '\n')
 }
 
@@ -114,12 +118,15 @@ type Content struct {
 }
 
 // Reset makes c the content of o.
-func (c *Content) Reset(o Object) {
-	c.head = o.AppendHead(c.head[:0])
-	c.head = c.head[:min(int64(len(c.head)), o.Length)]
+func (c *Content) Reset(o Object) { c.ResetTo([]byte(o.ID), o.Version, o.Length) }
+
+// ResetTo is Reset for an identity in a buffer, of which it keeps nothing.
+func (c *Content) ResetTo(id []byte, version uint64, length int64) {
+	c.head = appendHead(c.head[:0], id, version, length)
+	c.head = c.head[:min(int64(len(c.head)), length)]
 	c.table = noise()
-	c.key = xxh3.HashString(o.ID) ^ Mix(o.Version+1)<<1 ^ Mix(uint64(o.Length))
-	c.length = o.Length
+	c.key = xxh3.Hash(id) ^ Mix(version+1)<<1 ^ Mix(uint64(length))
+	c.length = length
 }
 
 // Len is the length of the object.

@@ -192,6 +192,9 @@ func (p *part) appendHead(b []byte, r request) []byte {
 	b = strconv.AppendInt(b, p.object.Length, 10)
 	b = append(b, "; s="...)
 	b = strconv.AppendUint(b, p.serial, 10)
+	if p.status == 304 {
+		b = append(b, "; validated"...)
+	}
 	b = append(b, "\r\n"...)
 	if !r.keep {
 		b = append(b, "Connection: close\r\n"...)

@@ -16,5 +16,6 @@
 //	Bench-Object: id=ID; v=VERSION; n=LENGTH; s=SERIAL
 //
 // where SERIAL is the number of this answer: a cache that hands out an answer
-// again hands out its serial again.
+// again hands out its serial again. A 304 adds "; validated": a cache that has
+// freshened a stored answer by it (RFC 9111 §4.3.4) shows that.
 package origin

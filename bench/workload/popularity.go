@@ -157,3 +157,9 @@ func Chance(seed, salt, step uint64, share float64) bool {
 	d := roll(body.Mix(seed)^salt, step)
 	return d.unit() < share
 }
+
+// Pick chooses one of n in a step; salt makes it independent of other choices.
+func Pick(seed, salt, step uint64, n int) int {
+	d := roll(body.Mix(seed)^salt, step)
+	return int(d.next() % uint64(n))
+}

@@ -1,5 +1,5 @@
-// Package portholder finds out from /proc which process listens on a TCP port,
-// for an error message. It is a best effort: without root it sees the caller's
+// Package portholder finds out from /proc which processes listen on a TCP port,
+// for error messages and measurements. It is a best effort: without root it sees the caller's
 // own processes only.
 package portholder
 
@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,15 @@ import (
 // Find names the process that listens on the port, squid (process 812) say; ""
 // when it cannot be told.
 func Find(port uint16) string {
+	if pids := PIDs(port); len(pids) > 0 {
+		return describe(strconv.Itoa(pids[0]))
+	}
+	return ""
+}
+
+// PIDs are the processes that have a listener on the port open, as far as they
+// can be seen.
+func PIDs(port uint16) []int {
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		f, err := os.Open(table)
@@ -26,9 +36,9 @@ func Find(port uint16) string {
 		_ = f.Close() // read only
 	}
 	if len(inodes) == 0 {
-		return ""
+		return nil
 	}
-	return ownerOf(inodes)
+	return ownersOf(inodes)
 }
 
 // stateListen is TCP_LISTEN as /proc/net/tcp writes it.
@@ -46,7 +56,8 @@ func listeners(table io.Reader, port uint16, inodes map[string]bool) {
 	}
 }
 
-func ownerOf(inodes map[string]bool) string {
+func ownersOf(inodes map[string]bool) []int {
+	var pids []int
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
 	for _, link := range links {
 		target, err := os.Readlink(link)
@@ -57,9 +68,12 @@ func ownerOf(inodes map[string]bool) string {
 		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
 			continue
 		}
-		return describe(strings.Split(link, "/")[2])
+		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
+		if err == nil && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
+		}
 	}
-	return ""
+	return pids
 }
 
 func describe(pid string) string {
