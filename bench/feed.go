@@ -13,6 +13,8 @@ import (
 
 // feed hands the requests of a phase out to the workers.
 type feed interface {
+	// begin says when the phase begins, before anybody asks.
+	begin(start time.Time)
 	// next waits for the next job; false means that there is none left.
 	next(ctx context.Context) (job, bool)
 	// done is how far the phase is by its count; <0 where it has none.
@@ -22,9 +24,20 @@ type feed interface {
 // counterFeed is the closed loop: a job is there whenever somebody wants one.
 type counterFeed struct {
 	first uint64
-	limit uint64    // 0: none
-	until time.Time // zero: none
+	limit uint64        // 0: none
+	lasts time.Duration // 0: no end
+	until time.Time
 	taken atomic.Uint64
+}
+
+func (f *counterFeed) begin(start time.Time) { f.until = end(start, f.lasts) }
+
+// end is zero for what has none.
+func end(start time.Time, lasts time.Duration) time.Time {
+	if lasts == 0 {
+		return time.Time{}
+	}
+	return start.Add(lasts)
 }
 
 func (f *counterFeed) next(ctx context.Context) (job, bool) {
@@ -51,7 +64,6 @@ type timedFeed struct {
 	taken atomic.Uint64
 	// unsent is how many were due at the end and had found no worker.
 	unsent int64
-	err    error // read after jobs is closed
 }
 
 // schedule makes the next job, with due relative to the beginning; false ends it.
@@ -106,6 +118,8 @@ func countDue(s schedule, n, limit uint64, until time.Duration) (count int64) {
 	return count
 }
 
+func (*timedFeed) begin(time.Time) {}
+
 func (f *timedFeed) next(ctx context.Context) (job, bool) {
 	select {
 	case j, ok := <-f.jobs:
@@ -131,6 +145,7 @@ func atRate(rate float64, first uint64) schedule {
 
 // recordedFeed hands a log out as fast as it goes.
 type recordedFeed struct {
+	lasts time.Duration // 0: no end
 	until time.Time
 	mu    sync.Mutex // guards log, step and err
 	log   *workload.Replay
@@ -138,6 +153,8 @@ type recordedFeed struct {
 	limit uint64
 	err   error
 }
+
+func (f *recordedFeed) begin(start time.Time) { f.until = end(start, f.lasts) }
 
 func (f *recordedFeed) next(ctx context.Context) (job, bool) {
 	if ctx.Err() != nil || !f.until.IsZero() && !time.Now().Before(f.until) {

@@ -20,14 +20,11 @@ func (r *run) warm(ctx context.Context, res *Result) error {
 	if err != nil || w.none() || ctx.Err() != nil {
 		return err
 	}
-	f := &counterFeed{limit: w.requests}
+	f := &counterFeed{limit: w.requests, lasts: w.duration}
 	p := &phase{name: "warm", feed: f, writer: r.writer, tallies: newTallies(false), duration: w.duration}
 	if w.all {
 		p.writer = r.writer.sweepOf()
 		f.limit = p.writer.objects
-	}
-	if w.duration > 0 {
-		f.until = time.Now().Add(w.duration)
 	}
 	took := r.drive(ctx, p)
 	if !w.all {
@@ -94,7 +91,7 @@ func (r *run) feed(p *phase, open bool, failed *error) func() error {
 			f.run(ctx, start, p.duration, s, r.around.sleep)
 		}
 	case r.replay != nil:
-		f := &recordedFeed{log: r.replay, limit: limit, until: r.until(p)}
+		f := &recordedFeed{log: r.replay, limit: limit, lasts: p.duration}
 		p.feed = f
 		return func() error {
 			if errors.Is(f.err, io.EOF) {
@@ -103,16 +100,9 @@ func (r *run) feed(p *phase, open bool, failed *error) func() error {
 			return f.err
 		}
 	default:
-		p.feed = &counterFeed{first: r.steps, limit: limit, until: r.until(p)}
+		p.feed = &counterFeed{first: r.steps, limit: limit, lasts: p.duration}
 	}
 	return func() error { return nil }
-}
-
-func (*run) until(p *phase) time.Time {
-	if p.duration == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(p.duration)
 }
 
 // targetRoots are the processes whose CPU is the target's.

@@ -23,6 +23,7 @@ type phase struct {
 // requests under way are given up and count for nothing.
 func (r *run) drive(ctx context.Context, p *phase) time.Duration {
 	p.start = time.Now()
+	p.feed.begin(p.start)
 	var fed, working sync.WaitGroup
 	if p.begin != nil {
 		fed.Go(func() { p.begin(ctx, p.start) })

@@ -89,14 +89,14 @@ func (x *exchange) statusText() string {
 // expectBody says which bytes must come.
 func (x *exchange) expectBody() {
 	x.want = x.stamp.length
-	switch {
-	case x.h.status == 304:
+	switch x.h.status {
+	case 304:
 		x.want = 0
 		if len(x.h.etag) > 0 && !sameTag(x.h.etag, x.ask.etag) {
 			x.fail(WrongValidation, fmt.Sprintf("304 with ETag %s to If-None-Match %s", x.h.etag, x.ask.etag))
 		}
 		return
-	case x.h.status == 206:
+	case 206:
 		part := "bytes " + strconv.FormatInt(x.ask.from, 10) + "-" + strconv.FormatInt(x.ask.to-1, 10) + "/" + strconv.FormatInt(x.ask.size, 10)
 		if string(x.h.contentPart) != part {
 			x.fail(WrongRange, fmt.Sprintf("Content-Range %q, asked for %q", x.h.contentPart, part))
@@ -144,10 +144,8 @@ func (x *exchange) judgeClaim(r *rules) {
 				return x.example("it claims a hit, and carries an answer that the origin made while this request was under way, which no other request admits")
 			})
 		}
-	case Revalidated:
-		if fresh {
-			r.ledger.admit(x.stamp.serial)
-		}
+	case Revalidated: // many answers may share one validation
+		c.fetched = (fresh || r.serials == nil) && r.ledger.admit(x.stamp.serial)
 	case Miss:
 		if !c.fetched || c.partial {
 			return

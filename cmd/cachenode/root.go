@@ -18,10 +18,12 @@ them once and answers from its store from then on (RFC 9111).
   cachenode status                   how the node on this machine is
   cachenode purge URL                take something out of its store
   cachenode config example           a configuration file with every key
+  cachenode bench                    load a proxy, and check what it answers
 
 With no configuration at all a node serves this machine and private networks
 on port 3128. Exit codes: 0 done, 1 failure, 2 usage or a filter that matched
-nothing, 3 warnings under --strict, 4 deadline passed, 78 configuration.`,
+nothing, 3 warnings under --strict, 4 deadline passed, 78 configuration, 99 a
+bench threshold missed.`,
 		SilenceErrors:      true,
 		SilenceUsage:       true,
 		DisableSuggestions: true, // exit.go has its own, for flags too
@@ -29,6 +31,6 @@ nothing, 3 warnings under --strict, 4 deadline passed, 78 configuration.`,
 		RunE:               func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
-	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(), newVersion(), newMan())
+	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(), newBench(), newVersion(), newMan())
 	return root, began
 }
