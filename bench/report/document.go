@@ -10,6 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/cachenode/cachenode/bench"
+	"github.com/cachenode/cachenode/bench/figure"
 )
 
 // SchemaVersion is raised when a field of Document changes its meaning or goes;
@@ -310,7 +311,7 @@ func settings(c bench.Config) []Setting {
 	add("timeout", c.Timeout, c.Timeout > 0)
 	add("new connections", "yes", c.NewConnections)
 	add("tunnel", "yes", c.Tunnel)
-	share := func(name string, v float64) { add(name, percent(v), v > 0) }
+	share := func(name string, v float64) { add(name, figure.Percent(v), v > 0) }
 	share("HEAD requests", c.HeadShare)
 	share("range requests", c.RangeShare)
 	share("conditional requests", c.ConditionShare)
@@ -325,7 +326,7 @@ func settings(c bench.Config) []Setting {
 	add("urls", c.URLs, own)
 	add("objects", c.Objects, own)
 	add("sizes", c.Sizes, own)
-	add("hit ratio", percent(c.HitRatio), c.HitRatio >= 0)
+	add("hit ratio", figure.Percent(c.HitRatio), c.HitRatio >= 0)
 	add("warm", c.Warm, c.Warm != "")
 	add("seed", c.Seed, c.Seed != 0)
 	add("time to first byte", c.TTFB, c.TTFB > 0)

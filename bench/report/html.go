@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cachenode/cachenode/bench/figure"
 	"github.com/cachenode/cachenode/bench/plot"
 )
 
@@ -39,27 +40,27 @@ func (d *Document) lead() string {
 	if d.Interrupted {
 		cut = "; interrupted"
 	}
-	return fmt.Sprintf("%s%s, %s for %s%s. Loop %s.", d.Target, software, d.Started.UTC().Format(time.RFC1123), duration(d.Seconds), cut, loopLabel(d))
+	return fmt.Sprintf("%s%s, %s for %s%s. Loop %s.", d.Target, software, d.Started.UTC().Format(time.RFC1123), figure.Duration(d.Seconds), cut, loopLabel(d))
 }
 
 func (d *Document) facts() []plot.Fact {
 	facts := []plot.Fact{
 		{Name: "requests", Value: strconv.FormatInt(d.Requests, 10)},
-		{Name: "requests per second", Value: rateOf(d.Rate)},
-		{Name: "throughput", Value: bytesOf(d.BytesPerSecond) + "/s"},
+		{Name: "requests per second", Value: figure.Rate(d.Rate)},
+		{Name: "throughput", Value: figure.Bytes(d.BytesPerSecond) + "/s"},
 	}
 	if d.HitRatio != nil {
-		facts = append(facts, plot.Fact{Name: "hits", Value: percent(*d.HitRatio)})
+		facts = append(facts, plot.Fact{Name: "hits", Value: figure.Percent(*d.HitRatio)})
 	}
 	if l := d.Total.Latency; l != nil {
-		facts = append(facts, plot.Fact{Name: "p50", Value: duration(l.P50)}, plot.Fact{Name: "p99", Value: duration(l.P99)}, plot.Fact{Name: "longest", Value: duration(l.Max)})
+		facts = append(facts, plot.Fact{Name: "p50", Value: figure.Duration(l.P50)}, plot.Fact{Name: "p99", Value: figure.Duration(l.P99)}, plot.Fact{Name: "longest", Value: figure.Duration(l.Max)})
 	}
 	facts = append(facts, plot.Fact{Name: "errors", Value: strconv.FormatInt(d.Errors, 10), Bad: d.Errors > 0})
 	if d.Lies > 0 {
 		facts = append(facts, plot.Fact{Name: "wrong answers that passed for good", Value: strconv.FormatInt(d.Lies, 10), Bad: true})
 	}
 	if c := d.TargetCPU; c != nil {
-		facts = append(facts, plot.Fact{Name: "CPU per request", Value: duration(c.PerRequest)})
+		facts = append(facts, plot.Fact{Name: "CPU per request", Value: figure.Duration(c.PerRequest)})
 	}
 	return facts
 }
@@ -68,7 +69,7 @@ func (d *Document) latencySection() plot.Section {
 	line := plot.Line{
 		ID: "plot-percentiles", Title: "Latency by percentile, for each class of answers",
 		X: plot.Axis{Label: "percentile", Scale: plot.Percentile, Format: percentileName},
-		Y: plot.Axis{Label: "latency", Scale: plot.Log, Format: duration},
+		Y: plot.Axis{Label: "latency", Scale: plot.Log, Format: figure.Duration},
 	}
 	table := &plot.Table{Head: []string{"class", "requests", "p50", "p90", "p99", "p99.9", "max", "mean"}}
 	add := func(name string, c *Class, l *Latency) {
@@ -81,7 +82,7 @@ func (d *Document) latencySection() plot.Section {
 		}
 		line.Series = append(line.Series, s)
 		table.Rows = append(table.Rows, []string{name, strconv.FormatInt(c.Requests, 10),
-			duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max), duration(l.Mean)})
+			figure.Duration(l.P50), figure.Duration(l.P90), figure.Duration(l.P99), figure.Duration(l.P999), figure.Duration(l.Max), figure.Duration(l.Mean)})
 	}
 	add("all", &d.Total, d.Total.Latency)
 	for i := range d.Classes {
@@ -114,7 +115,7 @@ func (d *Document) overTime(id, title string, y plot.Axis, series []plot.Series,
 	table := &plot.Table{Head: head}
 	for k := range d.Series.Points {
 		p := &d.Series.Points[k]
-		row := []string{duration(p.At)}
+		row := []string{figure.Duration(p.At)}
 		for i := range series {
 			v := value(p, i)
 			series[i].Points = append(series[i].Points, plot.Point{X: p.At, Y: v})
@@ -126,7 +127,7 @@ func (d *Document) overTime(id, title string, y plot.Axis, series []plot.Series,
 		}
 		table.Rows = append(table.Rows, row)
 	}
-	line := plot.Line{ID: "plot-" + id, Title: title, X: plot.Axis{Label: "time", Format: duration}, Y: y, Series: series}
+	line := plot.Line{ID: "plot-" + id, Title: title, X: plot.Axis{Label: "time", Format: figure.Duration}, Y: y, Series: series}
 	return plot.Section{ID: id, Title: title, Plot: line.SVG(), Table: table}
 }
 
@@ -138,7 +139,7 @@ func perSecond(n int64, span float64) float64 {
 }
 
 func (d *Document) throughputSection() plot.Section {
-	return d.overTime("throughput", "Requests per second", plot.Axis{Label: "requests per second", Format: rateOf},
+	return d.overTime("throughput", "Requests per second", plot.Axis{Label: "requests per second", Format: figure.Rate},
 		[]plot.Series{{Name: "requests"}}, func(p *Point, _ int) float64 { return perSecond(p.Requests, p.Span) })
 }
 
@@ -146,7 +147,7 @@ func (d *Document) hitsSection() plot.Section {
 	if d.HitRatio == nil {
 		return plot.Section{}
 	}
-	return d.overTime("hits", "Hit ratio", plot.Axis{Label: "hits", Max: 1, Format: percent},
+	return d.overTime("hits", "Hit ratio", plot.Axis{Label: "hits", Max: 1, Format: figure.Percent},
 		[]plot.Series{{Name: "hit ratio"}}, func(p *Point, _ int) float64 {
 			if p.Cached == 0 {
 				return math.NaN()
@@ -156,7 +157,7 @@ func (d *Document) hitsSection() plot.Section {
 }
 
 func (d *Document) latencyOverTime() plot.Section {
-	return d.overTime("latency-time", "Latency over time", plot.Axis{Label: "latency", Scale: plot.Log, Format: duration},
+	return d.overTime("latency-time", "Latency over time", plot.Axis{Label: "latency", Scale: plot.Log, Format: figure.Duration},
 		[]plot.Series{{Name: "p50"}, {Name: "p99"}, {Name: "max"}}, func(p *Point, i int) float64 {
 			if v := []float64{p.P50, p.P99, p.Max}[i]; v > 0 {
 				return v
@@ -169,7 +170,7 @@ func (d *Document) errorsSection() plot.Section {
 	if d.Errors == 0 {
 		return plot.Section{}
 	}
-	return d.overTime("errors", "Errors per second", plot.Axis{Label: "errors per second", Format: rateOf},
+	return d.overTime("errors", "Errors per second", plot.Axis{Label: "errors per second", Format: figure.Rate},
 		[]plot.Series{{Name: "errors", Bars: true}}, func(p *Point, _ int) float64 { return perSecond(p.Errors, p.Span) })
 }
 
@@ -200,7 +201,7 @@ func (d *Document) nodesSection() plot.Section {
 	for _, n := range d.Nodes {
 		bars.Rows = append(bars.Rows, plot.Row{Name: n.Node, Values: []float64{float64(n.Hits), float64(max(n.Requests-n.Hits, 0))}})
 		t.Rows = append(t.Rows, []string{n.Node, strconv.FormatInt(n.Requests, 10), strconv.FormatInt(n.Hits, 10),
-			percent(float64(n.Requests) / float64(max(d.Requests, 1)))})
+			figure.Percent(float64(n.Requests) / float64(max(d.Requests, 1)))})
 	}
 	return plot.Section{ID: "nodes", Title: "Nodes", Note: "By the name that each answer has in Cache-Status.", Plot: bars.SVG(), Table: t}
 }
@@ -213,11 +214,11 @@ func (d *Document) classesSection() plot.Section {
 	t := &plot.Table{Head: []string{"class", "requests", "share", "bytes", "mean size"}}
 	for _, c := range d.Classes {
 		bars.Rows = append(bars.Rows, plot.Row{Name: c.Class, Values: []float64{float64(c.Requests)}})
-		t.Rows = append(t.Rows, []string{c.Class, strconv.FormatInt(c.Requests, 10), percent(c.Share), bytesOf(float64(c.Bytes)),
-			bytesOf(float64(c.Bytes) / float64(max(c.Requests, 1)))})
+		t.Rows = append(t.Rows, []string{c.Class, strconv.FormatInt(c.Requests, 10), figure.Percent(c.Share), figure.Bytes(float64(c.Bytes)),
+			figure.Bytes(float64(c.Bytes) / float64(max(c.Requests, 1)))})
 	}
 	for _, s := range d.Statuses {
-		t.Rows = append(t.Rows, []string{"status " + strconv.Itoa(s.Code), strconv.FormatInt(s.Requests, 10), percent(float64(s.Requests) / float64(max(d.Requests, 1))), "", ""})
+		t.Rows = append(t.Rows, []string{"status " + strconv.Itoa(s.Code), strconv.FormatInt(s.Requests, 10), figure.Percent(float64(s.Requests) / float64(max(d.Requests, 1))), "", ""})
 	}
 	return plot.Section{ID: "classes", Title: "Classes of answers", Plot: bars.SVG(), Table: t, Open: true}
 }
@@ -225,7 +226,7 @@ func (d *Document) classesSection() plot.Section {
 func (d *Document) costSection() plot.Section {
 	t := &plot.Table{Head: []string{"process", "per request", "user", "system", "memory"}}
 	row := func(name string, c *CPU) {
-		t.Rows = append(t.Rows, []string{name, duration(c.PerRequest), duration(c.User), duration(c.System), bytesOf(float64(c.RSS))})
+		t.Rows = append(t.Rows, []string{name, figure.Duration(c.PerRequest), figure.Duration(c.User), figure.Duration(c.System), figure.Bytes(float64(c.RSS))})
 	}
 	if d.TargetCPU != nil {
 		row("target", d.TargetCPU)

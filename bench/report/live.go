@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cachenode/cachenode/bench"
+	"github.com/cachenode/cachenode/bench/figure"
 )
 
 // Live shows a run in progress: on a terminal one line that is rewritten, else
@@ -68,6 +69,6 @@ func lineOf(s *bench.Snapshot) string {
 	if s.Lies > 0 {
 		lies = fmt.Sprintf(" (%d wrong answers)", s.Lies)
 	}
-	return fmt.Sprintf("%3.0f %%  %s%d requests, %s/s%s, %s%s, p99 %s%s", 100*min(s.Progress, 1), phase, s.Requests, rateOf(s.Last.Rate()),
-		hits, count(s.Errors, "error"), lies, duration(s.Last.P99.Seconds()), left)
+	return fmt.Sprintf("%3.0f %%  %s%d requests, %s/s%s, %s%s, p99 %s%s", 100*min(s.Progress, 1), phase, s.Requests, figure.Rate(s.Last.Rate()),
+		hits, figure.Count(s.Errors, "error"), lies, figure.Duration(s.Last.P99.Seconds()), left)
 }

@@ -169,16 +169,3 @@ func TestLive(t *testing.T) {
 		t.Errorf("terminal: %q", s)
 	}
 }
-
-func TestFormats(t *testing.T) {
-	for _, tt := range []struct{ got, want string }{
-		{duration(0), "0"}, {duration(5e-9), "5ns"}, {duration(1.5e-6), "1.50µs"}, {duration(0.000999), "999µs"}, {duration(0.0123), "12.3ms"},
-		{duration(0.9999), "1.00s"}, {duration(75.04), "75.0s"}, {duration(3700), "1h1m40s"}, {duration(-1), "-"},
-		{bytesOf(0), "0 B"}, {bytesOf(1023), "1023 B"}, {bytesOf(10 << 20), "10.0 MiB"}, {bytesOf(3 << 40), "3.00 TiB"},
-		{percent(0.12345), "12.35 %"}, {rateOf(12.345), "12.3"}, {rateOf(98765.4), "98765"},
-	} {
-		if tt.got != tt.want {
-			t.Errorf("%q, want %q", tt.got, tt.want)
-		}
-	}
-}

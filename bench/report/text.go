@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/cachenode/cachenode/bench/figure"
 )
 
 // Text writes the report for a terminal.
@@ -28,14 +30,14 @@ func (t *texter) row(heading, format string, args ...any) {
 
 func (t *texter) head() {
 	d := t.d
-	target := plain(d.Target)
+	target := figure.Plain(d.Target)
 	if d.Software != "" {
-		target += " (" + plain(d.Software) + ")"
+		target += " (" + figure.Plain(d.Software) + ")"
 	}
 	t.row("Target", "%s", target)
 	t.row("Loop", "%s", loopLabel(d))
 	if w := d.Warm; w != nil {
-		t.row("Warm-up", "%s in %s, %s, %s", count(w.Requests, "request"), duration(w.Seconds), count(w.Hits, "hit"), count(w.Errors, "error"))
+		t.row("Warm-up", "%s in %s, %s, %s", figure.Count(w.Requests, "request"), figure.Duration(w.Seconds), figure.Count(w.Hits, "hit"), figure.Count(w.Errors, "error"))
 	}
 }
 
@@ -53,22 +55,22 @@ func (t *texter) figures() {
 	if d.Interrupted {
 		cut = " (interrupted)"
 	}
-	t.row("Requests", "%d in %s%s, %s/s", d.Requests, duration(d.Seconds), cut, rateOf(d.Rate))
-	t.row("Throughput", "%s/s, %s in all", bytesOf(d.BytesPerSecond), bytesOf(float64(d.Total.Bytes)))
+	t.row("Requests", "%d in %s%s, %s/s", d.Requests, figure.Duration(d.Seconds), cut, figure.Rate(d.Rate))
+	t.row("Throughput", "%s/s, %s in all", figure.Bytes(d.BytesPerSecond), figure.Bytes(float64(d.Total.Bytes)))
 	if d.HitRatio != nil {
-		t.row("Hits", "%s of requests, %s of bytes", percent(*d.HitRatio), percent(*d.ByteHitRatio))
+		t.row("Hits", "%s of requests, %s of bytes", figure.Percent(*d.HitRatio), figure.Percent(*d.ByteHitRatio))
 	} else {
 		t.row("Hits", "no answer tells of a cache")
 	}
 	lies := ""
 	if d.Lies > 0 {
-		lies = fmt.Sprintf(", of them %s that passed for a good one", count(d.Lies, "answer"))
+		lies = fmt.Sprintf(", of them %s that passed for a good one", figure.Count(d.Lies, "answer"))
 	}
 	share := 0.0
 	if d.Requests > 0 {
 		share = float64(d.Errors) / float64(d.Requests)
 	}
-	t.row("Errors", "%d (%s)%s", d.Errors, percent(share), lies)
+	t.row("Errors", "%d (%s)%s", d.Errors, figure.Percent(share), lies)
 }
 
 // latencies is the table of all distributions.
@@ -81,7 +83,7 @@ func (t *texter) latencies() {
 	line := func(name string, c *Class, l *Latency) {
 		if l != nil {
 			fmt.Fprintf(&t.b, names+columns, "  "+name, c.Requests, fmt.Sprintf("%.1f %%", 100*c.Share),
-				duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max), duration(l.Mean))
+				figure.Duration(l.P50), figure.Duration(l.P90), figure.Duration(l.P99), figure.Duration(l.P999), figure.Duration(l.Max), figure.Duration(l.Mean))
 		}
 	}
 	line("all", &t.d.Total, t.d.Total.Latency)
@@ -104,28 +106,28 @@ func (t *texter) distribution() {
 		t.row("Status", "%s", strings.Join(codes, ", "))
 	}
 	for _, n := range t.d.Nodes {
-		nodes = append(nodes, fmt.Sprintf("%s: %s, %.1f %% hits", plain(n.Node), count(n.Requests, "request"), 100*float64(n.Hits)/float64(max(n.Requests, 1))))
+		nodes = append(nodes, fmt.Sprintf("%s: %s, %.1f %% hits", figure.Plain(n.Node), figure.Count(n.Requests, "request"), 100*float64(n.Hits)/float64(max(n.Requests, 1))))
 	}
 	if len(nodes) > 0 {
 		t.row("Nodes", "%s", strings.Join(nodes, "\n             "))
 	}
 	if o := t.d.Origin; o != nil {
 		t.row("Origin", "%s, %d admitted by the answers; %d full, %d partial, %d not modified, %s",
-			fetches(o.Requests), o.Claimed, o.Full, o.Partial, o.NotModified, bytesOf(float64(o.Bytes)))
+			fetches(o.Requests), o.Claimed, o.Full, o.Partial, o.NotModified, figure.Bytes(float64(o.Bytes)))
 	}
 }
 
 func (t *texter) costs() {
 	if c := t.d.TargetCPU; c != nil {
 		t.row("CPU, target", "%s per request (user %s, system %s; %s, %s)",
-			duration(c.PerRequest), duration(c.User), duration(c.System), processes(c.Processes), bytesOf(float64(c.RSS)))
+			figure.Duration(c.PerRequest), figure.Duration(c.User), figure.Duration(c.System), processes(c.Processes), figure.Bytes(float64(c.RSS)))
 	} else {
 		t.row("CPU, target", "not seen: the proxy is not on this machine, or not ours to see")
 	}
 	g := &t.d.Generator
-	t.row("CPU, bench", "%s per request, %.0f %% of its %s", duration(g.CPU.PerRequest), 100*g.Busy, processors(g.Gomaxprocs))
+	t.row("CPU, bench", "%s per request, %.0f %% of its %s", figure.Duration(g.CPU.PerRequest), 100*g.Busy, processors(g.Gomaxprocs))
 	if g.Late != nil {
-		t.row("Late", "requests left p50 %s, p99 %s, max %s after their time", duration(g.Late.P50), duration(g.Late.P99), duration(g.Late.Max))
+		t.row("Late", "requests left p50 %s, p99 %s, max %s after their time", figure.Duration(g.Late.P50), figure.Duration(g.Late.P99), figure.Duration(g.Late.Max))
 	}
 }
 
@@ -153,16 +155,16 @@ func (t *texter) failures() {
 		if f.Lie {
 			lie = " (passed for a good answer)"
 		}
-		t.row(heading, "%d %s%s", f.Count, plain(f.Class), lie)
+		t.row(heading, "%d %s%s", f.Count, figure.Plain(f.Class), lie)
 		if f.Example != "" {
-			t.row("", "  first: %s", plain(f.Example))
+			t.row("", "  first: %s", figure.Plain(f.Example))
 		}
 	}
 }
 
 func (t *texter) warnings() {
 	for _, w := range t.d.Warnings {
-		t.row("Warning", "%s", plain(w))
+		t.row("Warning", "%s", figure.Plain(w))
 	}
 }
 

@@ -1,4 +1,6 @@
-package report
+// Package figure prints figures for people: durations, sizes, rates and shares
+// with the digits that matter. Machines are given plain numbers instead.
+package figure
 
 import (
 	"fmt"
@@ -10,8 +12,8 @@ import (
 	"github.com/cachenode/cachenode/internal/units"
 )
 
-// duration shows three digits of a time given in seconds.
-func duration(seconds float64) string {
+// Duration shows three digits of a time given in seconds.
+func Duration(seconds float64) string {
 	if seconds < 0 || math.IsNaN(seconds) || seconds > 1e9 {
 		return "-"
 	}
@@ -41,10 +43,11 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-func percent(ratio float64) string { return fmt.Sprintf("%.2f %%", 100*ratio) }
+// Percent shows a ratio with two decimals.
+func Percent(ratio float64) string { return fmt.Sprintf("%.2f %%", 100*ratio) }
 
-// bytesOf shows three digits of a number of bytes.
-func bytesOf(n float64) string {
+// Bytes shows three digits of a number of bytes.
+func Bytes(n float64) string {
 	for _, u := range []struct {
 		n    units.Size
 		name string
@@ -56,24 +59,24 @@ func bytesOf(n float64) string {
 	return fmt.Sprintf("%.0f B", n)
 }
 
-// rateOf shows a number of things per second.
-func rateOf(v float64) string {
+// Rate shows a number of things per second.
+func Rate(v float64) string {
 	if v < 100 {
 		return digits(v)
 	}
 	return fmt.Sprintf("%.0f", v)
 }
 
-// count is a number with its noun: 1 error, 2 errors.
-func count(n int64, noun string) string {
+// Count is a number with its noun: 1 error, 2 errors.
+func Count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// plain replaces what would move a terminal's cursor, in text from elsewhere.
-func plain(s string) string {
+// Plain replaces what would move a terminal's cursor, in text from elsewhere.
+func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'
