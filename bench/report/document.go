@@ -175,7 +175,7 @@ func Of(r *bench.Result, tool string) *Document {
 	d := &Document{
 		Version: SchemaVersion, Kind: "bench", Tool: tool,
 		Target: r.Target, Software: r.Software, Loop: string(r.Loop), Started: r.Start, Seconds: r.Duration.Seconds(),
-		Interrupted: r.Interrupted, Config: settings(r.Config),
+		Interrupted: r.Interrupted, Config: Settings(r.Config),
 		Requests: r.Total.Requests, Rate: r.Rate(), BytesPerSecond: r.Throughput(), Errors: r.Errors(), Lies: r.Lies(),
 		Total: classOf(r.Total, r), Generator: generatorOf(r), TargetCPU: cpuOf(r.TargetCPU), Warnings: r.Warnings,
 		Series: seriesOf(r.Series),
@@ -293,9 +293,9 @@ func generatorOf(r *bench.Result) Generator {
 	}
 }
 
-// settings lists what was set in the configuration, by the names of the flags
+// Settings lists what was set in the configuration, by the names of the flags
 // where they have one.
-func settings(c bench.Config) []Setting {
+func Settings(c bench.Config) []Setting {
 	var all []Setting
 	add := func(name string, value any, set bool) {
 		if set {
