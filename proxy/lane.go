@@ -218,7 +218,7 @@ func (l *lane) answer(h *readyHead, obj cache.Object, age time.Duration) {
 	if l.method == http.MethodHead {
 		span.Len = 0
 	}
-	head := h.append(l.conn.Buffer(), l.wire.Minor, age, l.member, l.conn.Persist(l.wire))
+	head := h.append(l.conn.Buffer(), age, l.member, l.conn.Persist(l.wire))
 	if span.Len > longBody {
 		l.log.TTFB = max(1, l.p.d.Clock().Sub(l.start))
 	}

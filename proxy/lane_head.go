@@ -3,22 +3,22 @@ package proxy
 import (
 	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/http1"
 )
 
-// readyHead is the head of an answer from a stored response, but for the fields
-// that differ from one answer to the next.
+// readyHead is the head of an answer from a stored response, but for what
+// differs from one answer to the next.
 type readyHead struct {
 	status      int
 	contentType string
 	body        cache.Span // what follows, of the stored body
-	parts       [4]string  // what goes before, between and behind Age, Cache-Status and Connection
+	length      int64      // what Content-Length says; negative: there is none
+	parts       [3]string  // what goes before, between and behind Age and our member of Cache-Status
 }
 
 // readyHeads are what is kept beside the metadata of a stored response.
@@ -54,47 +54,32 @@ func (p *Proxy) headFor(m *cache.Meta, a cache.Answer) *readyHead {
 // newHead makes the head that exchange.stored sends.
 func (p *Proxy) newHead(m *cache.Meta, a cache.Answer) *readyHead {
 	h := maps.Clone(m.Header)
-	r := &readyHead{status: a.Status, body: answerFields(h, m, a), contentType: h.Get("Content-Type")}
+	r := &readyHead{status: a.Status, body: answerFields(h, m, a), length: -1, contentType: h.Get("Content-Type")}
+	if h["Content-Length"] != nil {
+		r.length = r.body.Len
+	}
 	p.addVia(h, 1)
-	r.write(h)
+	const age, cacheStatus = "Age", "Cache-Status"
+	nearer := h[cacheStatus] // the members of the caches nearer to the origin
+	delete(h, age)
+	delete(h, cacheStatus)
+	b := http1.AppendStatus(nil, a.Status)
+	b = http1.AppendFields(b, h, "", age)
+	r.parts[0] = string(b)
+	b = http1.AppendFields(b[:0], h, age, cacheStatus)
+	b = append(b, cacheStatus+": "...)
+	for _, line := range nearer {
+		if line = strings.Trim(line, " \t"); line != "" {
+			b = append(b, line+", "...)
+		}
+	}
+	r.parts[1] = string(b)
+	r.parts[2] = string(http1.AppendFields(b[:0], h, cacheStatus, ""))
 	return r
 }
 
-// write fills parts with the fields of h in the order of their names.
-func (r *readyHead) write(h http.Header) {
-	const age, cacheStatus, connection = "Age", "Cache-Status", "Connection"
-	members := h[cacheStatus]
-	h[age], h[cacheStatus], h[connection] = nil, nil, nil
-	var b strings.Builder
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(r.status) + " " + http.StatusText(r.status) + "\r\n")
-	part := 0
-	cut := func() {
-		r.parts[part] = b.String()
-		b.Reset()
-		part++
-	}
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, v := range h[name] {
-			b.WriteString(name + ": " + v + "\r\n")
-		}
-		switch name {
-		case age, connection:
-			cut()
-		case cacheStatus:
-			b.WriteString(cacheStatus + ": ")
-			for _, line := range members { // of the caches nearer to the origin
-				if line = strings.Trim(line, " \t"); line != "" {
-					b.WriteString(line + ", ")
-				}
-			}
-			cut()
-		}
-	}
-	cut()
-}
-
 // append appends the whole head. member is ours of Cache-Status.
-func (r *readyHead) append(b []byte, minor int, age time.Duration, member []byte, persist bool) []byte {
+func (r *readyHead) append(b []byte, age time.Duration, member []byte, persist bool) []byte {
 	b = append(b, r.parts[0]...)
 	b = append(b, "Age: "...)
 	b = appendAge(b, age)
@@ -103,12 +88,5 @@ func (r *readyHead) append(b []byte, minor int, age time.Duration, member []byte
 	b = append(b, member...)
 	b = append(b, "\r\n"...)
 	b = append(b, r.parts[2]...)
-	switch {
-	case !persist:
-		b = append(b, "Connection: close\r\n"...)
-	case minor == 0:
-		b = append(b, "Connection: keep-alive\r\n"...)
-	}
-	b = append(b, r.parts[3]...)
-	return append(b, "\r\n"...)
+	return http1.AppendFraming(b, r.length, persist)
 }

@@ -48,6 +48,7 @@ type rigConfig struct {
 	policy cache.Options
 	access acl.Options
 	disk   units.Size                    // 0: no disk tier
+	noMem  bool                          // no memory tier
 	store  func(cache.Store) cache.Store // wraps the store
 	record func(*accesslog.Entry)        // nil: the rig's
 }
@@ -66,12 +67,15 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	so := store.DefaultOptions()
 	so.Dir = t.TempDir()
 	so.Memory, so.Disk = 64*units.MiB, c.disk
-	kept, err := store.New(so, slog.New(slog.DiscardHandler))
+	if c.noMem {
+		so.Memory = 0
+	}
+	st, err := store.New(so, slog.New(slog.DiscardHandler))
 	r.must(err)
-	t.Cleanup(func() { r.must(kept.Close()) })
-	r.store = kept
+	t.Cleanup(func() { r.must(st.Close()) })
+	r.store = st
 	if c.store != nil {
-		r.store = c.store(kept)
+		r.store = c.store(st)
 	}
 	r.origin = httptest.NewServer(http.HandlerFunc(r.serveOrigin))
 	t.Cleanup(r.origin.Close)
@@ -139,7 +143,18 @@ func (r *rig) record(e *accesslog.Entry) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.log = append(r.log, *e)
+	r.log = append(r.log, kept(*e))
+}
+
+// kept is e with strings of its own: those of an entry may be views of buffers.
+func kept(e accesslog.Entry) accesslog.Entry {
+	for _, s := range []*string{
+		&e.User, &e.Method, &e.URL, &e.Proto, &e.Peer, &e.ContentType, &e.Referer, &e.UserAgent,
+		&e.CacheStatus, &e.ProxyError, &e.Denied,
+	} {
+		*s = strings.Clone(*s)
+	}
+	return e
 }
 
 // entries waits for n log entries: the last is written after its response ended.
