@@ -50,7 +50,9 @@ func newRoad(t testing.TB, open bool, opts ...rigOption) *road {
 	t.Helper()
 	d := &road{rig: newRig(t, opts...)}
 	d.proxy.short = d.proxy.short && open
-	srv, err := http1.New(http1.DefaultOptions(), http1.Deps{Handler: watched{d.proxy, d}})
+	o := http1.DefaultOptions()
+	o.MaxRequests = 0
+	srv, err := http1.New(o, http1.Deps{Handler: watched{d.proxy, d}})
 	d.must(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	d.must(err)
