@@ -153,9 +153,15 @@ func standsForTarget(key string, status int, h http.Header, c *parsed) bool {
 // and sees to a Date that can be read.
 func storedHeader(h http.Header, withheld []string, received time.Time) http.Header {
 	kept := make(http.Header, len(h)+1)
+	n := 0
+	for _, lines := range h {
+		n += len(lines)
+	}
+	all := make([]string, 0, n) // one array for all values: a store keeps many headers
 	for name, lines := range h {
 		if !neverStored(name) && !slices.Contains(withheld, name) {
-			kept[name] = slices.Clone(lines)
+			all = append(all, lines...)
+			kept[name] = all[len(all)-len(lines) : len(all) : len(all)]
 		}
 	}
 	dropConnectionFields(kept, h["Connection"])

@@ -62,12 +62,18 @@ func (k *keeper) prepare(h hash) keyChange {
 	if i := slices.IndexFunc(kc.changes, (*change).unwritten); i >= 0 {
 		kc.changes = kc.changes[:i]
 	}
-	if e, err := k.d.load(h); err == nil && e != nil {
-		kc.before = e.vars
+	if len(kc.changes) == 0 || !kc.changes[0].fresh {
+		if e, err := k.d.load(h); err == nil && e != nil {
+			kc.before = e.vars
+		}
 	}
 	var base []*variant
 	if !wiped {
 		base = kc.before
+	}
+	if len(base) == 0 && len(kc.changes) == 1 && kc.changes[0].kind == changePut {
+		kc.after = k.alive([]*variant{kc.changes[0].located(k.d.segs)}) // a new key, as most are
+		return kc
 	}
 	kc.after = k.alive(apply(base, located(kc.changes, k.d.segs)))
 	return kc
@@ -92,16 +98,23 @@ func located(changes []*change, segs *segments) []*change {
 	out := make([]*change, len(changes))
 	for i, c := range changes {
 		out[i] = c
-		if c.kind != changePut || c.v.body == nil {
-			continue
+		if c.kind == changePut && c.v.body != nil {
+			out[i] = &change{kind: c.kind, v: c.located(segs)}
 		}
-		v := c.v.at(c.loc, segs.get(c.loc.seg))
-		if len(v.body) <= blockSize {
-			v.rec.sum = sumOf(v.body)
-		}
-		out[i] = &change{kind: c.kind, v: v}
 	}
 	return out
+}
+
+// located is the new object that c puts, in the place that the keeper found for it.
+func (c *change) located(segs *segments) *variant {
+	if c.v.body == nil {
+		return c.v
+	}
+	v := c.v.at(c.loc, segs.get(c.loc.seg))
+	if len(v.body) <= blockSize {
+		v.rec.sum = sumOf(v.body)
+	}
+	return v
 }
 
 // finish takes off the overlay what the index has now, gives it to the memory
@@ -110,6 +123,7 @@ func (k *keeper) finish(kc *keyChange) {
 	s, sh := k.d.s, k.d.s.shard(kc.h)
 	sh.mu.Lock()
 	sh.gen++
+	sh.noteIndexed(kc.h)
 	if p := sh.keys[kc.h]; p != nil && p.wipes == kc.wipes {
 		for _, c := range kc.changes {
 			k.d.release(c)
@@ -188,6 +202,7 @@ func (k *keeper) refuse() {
 			}
 		}
 		sh.gen++
+		sh.noteIndexed(h) // a part of the batch may be in the index
 		s.mem.delete(h)
 		sh.mu.Unlock()
 		for _, c := range gone {

@@ -86,7 +86,7 @@ func TestRecordsAreBounded(t *testing.T) {
 	for i := range 10 {
 		v := sample(uint64(i))
 		v.rec.meta.Header = http.Header{"X": {string(make([]byte, 60<<10))}}
-		vars = append(vars, v)
+		vars = append(vars, v.withMeta(v.rec.meta))
 	}
 	b := encodeRecords(vars)
 	e, err := parseRecords(b)

@@ -53,7 +53,7 @@ func (v *variant) touch() {
 // withMeta is v with other metadata.
 func (v *variant) withMeta(m *cache.Meta) *variant {
 	nv := *v
-	nv.rec.meta = m
+	nv.rec.meta, nv.rec.size = m, metaSize(m)
 	return &nv
 }
 
@@ -74,7 +74,7 @@ func (v *variant) withBody(b []byte, sg *segment) *variant {
 // cost is the memory that v takes. The metadata count twice: once more for what
 // a server keeps beside them.
 func (v *variant) cost() int64 {
-	return int64(cap(v.body)) + 2*int64(metaSize(v.rec.meta)) + variantOverhead
+	return int64(cap(v.body)) + 2*int64(v.rec.size) + variantOverhead
 }
 
 // variantOverhead is what the structs, the slices and the tables around one

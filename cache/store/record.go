@@ -20,6 +20,7 @@ type record struct {
 	loc  place
 	sum  uint64 // of the body when it is one block; else the blocks' sums lie behind them
 	meta *cache.Meta
+	size int // metaSize of meta
 }
 
 // place is where an entry starts in a segment.
@@ -66,7 +67,7 @@ func metaSize(m *cache.Meta) int {
 func encodeRecords(vars []*variant) []byte {
 	size, n := 0, 0
 	for _, v := range vars {
-		if size += metaSize(v.rec.meta); n > 0 && size > maxValue {
+		if size += v.rec.size; n > 0 && size > maxValue {
 			break
 		}
 		n++
@@ -195,6 +196,7 @@ func (d *decoder) record(key string) record {
 		}
 	}
 	d.header(m)
+	r.size = metaSize(m)
 	if m.Length < 0 || r.loc.off < 0 {
 		d.bad = true
 	}

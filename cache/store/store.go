@@ -193,10 +193,10 @@ func (s *Store) count(objs []cache.Object) {
 // current returns the variants of key, and whether the tiers had any of them.
 func (s *Store) current(h hash, key string) ([]*variant, bool) {
 	sh := s.shard(h)
-	wiped, changes, gen := sh.snapshot(h)
+	alone, changes, gen := sh.snapshot(h)
 	var base []*variant
-	if !wiped {
-		e := s.base(h, key)
+	if !alone {
+		e := s.base(h, key, gen)
 		if e != nil && e.fromDisk && len(changes) == 0 {
 			s.publish(h, e, gen)
 		}
@@ -220,7 +220,7 @@ func (s *Store) visible(key string, vars []*variant) []*variant {
 }
 
 // base returns what is known of key apart from the overlay.
-func (s *Store) base(h hash, key string) *entry {
+func (s *Store) base(h hash, key string, gen uint64) *entry {
 	if e := s.mem.get(h); e != nil {
 		if e.key != key {
 			return nil // another key of the same hash
@@ -231,6 +231,9 @@ func (s *Store) base(h hash, key string) *entry {
 		return nil
 	}
 	e, err := s.disk.load(h)
+	if err == nil && e == nil {
+		s.shard(h).noteAbsent(h, gen)
+	}
 	if err != nil || e == nil || e.key != key {
 		return nil
 	}
@@ -286,13 +289,14 @@ func (s *Store) Create(m *cache.Meta) (cache.Writer, error) {
 	if s.mem == nil && s.disk == nil {
 		return nil, cache.ErrFull
 	}
-	if m.Length > s.maxObject() || metaSize(m) > maxMeta {
+	size := metaSize(m)
+	if m.Length > s.maxObject() || size > maxMeta {
 		return nil, cache.ErrTooLarge
 	}
 	if s.disk != nil && s.disk.readOnly() {
 		return nil, cache.ErrFull
 	}
-	return newWriter(s, m), nil
+	return newWriter(s, m, size), nil
 }
 
 // maxObject is the longest body that can be kept.
@@ -303,7 +307,7 @@ func (s *Store) maxObject() int64 {
 	return s.disk.maxObject
 }
 
-// commit makes v visible. body is nil when the body lies in a segment already.
+// commit makes v visible; its body is nil when it lies in a segment already.
 func (s *Store) commit(h hash, v *variant, f *flight) error {
 	sh := s.shard(h)
 	sh.mu.Lock()
@@ -316,8 +320,9 @@ func (s *Store) commit(h hash, v *variant, f *flight) error {
 		s.mem.commit(h, v)
 		return nil
 	}
-	c := &change{kind: changePut, v: v}
-	s.overlay(sh, h).add(c)
+	p := s.overlay(sh, h)
+	c := &change{kind: changePut, v: v, fresh: f.absent && len(p.changes) == 0}
+	p.add(c)
 	return s.disk.enqueue(op{h: h, c: c})
 }
 

@@ -20,6 +20,8 @@ type writer struct {
 	id   uint64
 	f    *flight
 	hint int64 // expected length, -1 when it is not known
+	meta *cache.Meta
+	size int // metaSize of meta
 
 	mu     sync.RWMutex // guards all below against ReadAt
 	body   []byte       // while spill is nil
@@ -32,12 +34,12 @@ type writer struct {
 
 var _ cache.Writer = (*writer)(nil)
 
-func newWriter(s *Store, m *cache.Meta) *writer {
+func newWriter(s *Store, m *cache.Meta, size int) *writer {
 	h := s.hash(m.Key)
 	// The flight comes before the id: a purge that comes between finds the
 	// flight, one that comes before has the lower id.
 	f := s.shard(h).takeOff(h, m.Key)
-	return &writer{s: s, h: h, f: f, id: s.ids.next(), hint: m.Length}
+	return &writer{s: s, h: h, f: f, id: s.ids.next(), hint: m.Length, meta: m, size: size}
 }
 
 // Write implements io.Writer.
@@ -170,11 +172,14 @@ func (w *writer) Commit(m *cache.Meta) error {
 		return errors.New("commit after commit")
 	case m.Length != w.length:
 		return fmt.Errorf("commit: length is %d, but %d bytes were written", m.Length, w.length)
-	case metaSize(m) > maxMeta:
-		return cache.ErrTooLarge
 	}
-	if w.s.hash(m.Key) != w.h {
-		return fmt.Errorf("commit: key is not the one of Create")
+	if m != w.meta {
+		if w.s.hash(m.Key) != w.h {
+			return fmt.Errorf("commit: key is not the one of Create")
+		}
+		if w.meta, w.size = m, metaSize(m); w.size > maxMeta {
+			return cache.ErrTooLarge
+		}
 	}
 	w.err = w.commit(m)
 	w.done = true
@@ -185,7 +190,7 @@ func (w *writer) Commit(m *cache.Meta) error {
 }
 
 func (w *writer) commit(m *cache.Meta) error {
-	v := &variant{rec: record{id: w.id, meta: m}}
+	v := &variant{rec: record{id: w.id, meta: m, size: w.size}}
 	if w.spill != nil {
 		if err := w.flush(); err != nil {
 			return err
