@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"maps"
@@ -48,19 +47,19 @@ func (f *fill) name() flightName {
 }
 
 // run makes the fetch. It closes fl.head exactly once, and fl.done at the end.
-func (fl *flight) run(ctx context.Context) {
+func (fl *flight) run() {
 	defer fl.land()
 	defer fl.rescue()
 	f := &fl.fill
 	if fl.foundMeanwhile() {
 		return
 	}
-	resp, route, sent, err := fl.firstAnswer(ctx)
+	resp, route, sent, err := fl.firstAnswer(&fl.ctx)
 	if err == nil && resp.StatusCode == http.StatusNotModified && f.base != nil && !fl.freshen(resp, sent, route) {
 		// The 304 speaks of another response than ours: ask again, without conditions.
 		f.unconditional()
 		sent = fl.p.d.Clock()
-		resp, route, err = fl.exchange(ctx)
+		resp, route, err = fl.exchange()
 	}
 	if fl.validated {
 		close(fl.head)
@@ -71,7 +70,7 @@ func (fl *flight) run(ctx context.Context) {
 		close(fl.head)
 		return
 	}
-	fl.take(ctx, resp, sent, route)
+	fl.take(resp, sent, route)
 }
 
 // rescue keeps a defect of our own from ending the process, and those who wait
@@ -123,13 +122,13 @@ func (f *fill) answeredBy(o cache.Object, now time.Time) bool {
 }
 
 // exchange asks the origin.
-func (fl *flight) exchange(ctx context.Context) (*http.Response, upstream.Route, error) {
+func (fl *flight) exchange() (*http.Response, upstream.Route, error) {
 	f := &fl.fill
 	req := (&http.Request{
 		Method: f.method, URL: f.url, Host: f.url.Host, Header: f.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: f.length, Trailer: f.trailer,
-	}).WithContext(ctx)
+	}).WithContext(&fl.ctx)
 	if f.body != nil {
 		req.Body = f.body
 	}
@@ -192,11 +191,12 @@ func (f *fill) unconditional() {
 }
 
 // take turns a response into the outcome, and moves its body.
-func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time, route upstream.Route) {
+func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route) {
 	defer resp.Body.Close()
 	f := &fl.fill
 	received := fl.p.d.Clock()
-	h := stripHop(resp.Header, true)
+	h := resp.Header
+	dropHop(h, true)
 	if _, ok := h["Date"]; !ok { // RFC 9110 §6.6.1
 		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}
@@ -222,7 +222,7 @@ func (fl *flight) take(ctx context.Context, resp *http.Response, sent time.Time,
 		return
 	}
 
-	err := fl.move(ctx, resp, pieces)
+	err := fl.move(resp, pieces)
 	if err == nil {
 		if fl.trailer != nil {
 			maps.Copy(fl.trailer, resp.Trailer)
@@ -341,18 +341,18 @@ func storeReason(err error) string {
 // move brings the body over. The last bytes of a body of known length are held
 // back until the object is committed, so that whoever saw the end of a response
 // finds it in the store.
-func (fl *flight) move(ctx context.Context, resp *http.Response, pieces merge) error {
-	if err := fl.copyStored(ctx, pieces.before); err != nil {
+func (fl *flight) move(resp *http.Response, pieces merge) error {
+	if err := fl.copyStored(pieces.before); err != nil {
 		return err
 	}
-	in := intake{fl: fl, ctx: ctx, body: resp.Body, left: resp.ContentLength}
+	in := intake{fl: fl, body: resp.Body, left: resp.ContentLength}
 	defer in.close()
 	for {
 		n, err := in.step(len(pieces.after) == 0)
 		fl.p.stats.originBytes.Add(int64(n))
 		switch {
 		case err == io.EOF: //nolint:errorlint // a wrapped EOF is not the proper end
-			return fl.copyStored(ctx, pieces.after)
+			return fl.copyStored(pieces.after)
 		case errors.Is(err, errAbandoned):
 			return err
 		case err != nil:

@@ -16,14 +16,14 @@ import (
 // flight is one fetch and everybody who waits for it. Its goroutine belongs to
 // Proxy.fetch; it outlives the client that began it when it is worth it.
 type flight struct {
-	p      *Proxy
-	fill   fill
-	name   flightName // zero: nobody else may join
-	epoch  uint64     // of its key when it began
-	cancel context.CancelFunc
-	infos  chan interim  // informational responses for whoever began it
-	head   chan struct{} // closed when outcome is there
-	done   chan struct{} // closed when the fetch has ended
+	p     *Proxy
+	fill  fill
+	name  flightName // zero: nobody else may join
+	epoch uint64     // of its key when it began
+	ctx   leash
+	infos chan interim  // informational responses for whoever began it
+	head  chan struct{} // closed when outcome is there
+	done  chan struct{} // closed when the fetch has ended
 	outcome
 	announced bool // head is closed; for the flight's goroutine alone
 	body      spool
@@ -67,8 +67,10 @@ const epochSlots = 4096
 
 // flights are the fetches that others may join.
 type flights struct {
-	mu         sync.Mutex // guards by
+	mu         sync.Mutex // guards the next three
 	by         map[flightName]*flight
+	all        map[*flight]struct{} // also those that nobody may join
+	over       bool                 // every fetch is to end
 	maxWaiters int
 	background chan struct{} // a slot for each refresh behind clients
 	alone      [4096]atomic.Uint64
@@ -78,6 +80,7 @@ type flights struct {
 
 func (f *flights) init(o FillOptions) {
 	f.by = map[flightName]*flight{}
+	f.all = map[*flight]struct{}{}
 	f.maxWaiters = o.MaxWaiters
 	f.background = make(chan struct{}, o.MaxBackground)
 }
@@ -86,11 +89,11 @@ func (f *flights) init(o FillOptions) {
 // many wait for it already.
 func (p *Proxy) join(f fill) (fl *flight, joined bool) {
 	name := f.name()
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
 	if f.alone || name.key == "" {
 		return p.launch(f, flightName{}), false
 	}
-	p.flights.mu.Lock()
-	defer p.flights.mu.Unlock()
 	if fl = p.flights.by[name]; fl != nil {
 		if fl.readers >= p.flights.maxWaiters {
 			return nil, false
@@ -104,16 +107,31 @@ func (p *Proxy) join(f fill) (fl *flight, joined bool) {
 }
 
 // launch starts a fetch with one reader. The flight owns f.base from now on.
+// flights.mu is held.
 func (p *Proxy) launch(f fill, name flightName) *flight {
-	ctx, cancel := context.WithCancel(p.ctx)
 	fl := &flight{
-		p: p, fill: f, name: name, epoch: p.flights.epoch(f.req.Key), cancel: cancel, readers: 1,
+		p: p, fill: f, name: name, epoch: p.flights.epoch(f.req.Key), readers: 1,
 		infos: make(chan interim, 4), // a burst of hints; more are dropped
 		head:  make(chan struct{}), done: make(chan struct{}),
 	}
 	fl.body.size, fl.body.onLost = int(p.o.Fill.Buffer), fl.review
-	p.fetch.Go(func() { fl.run(ctx) })
+	p.flights.all[fl] = struct{}{}
+	if p.flights.over {
+		fl.ctx.cancel()
+	}
+	p.fetch.Add(1)
+	go fl.run()
 	return fl
+}
+
+// cancelAll ends all fetches, those that begin later too.
+func (f *flights) cancelAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	for fl := range f.all {
+		fl.ctx.cancel()
+	}
 }
 
 // wait blocks until the outcome is there or ctx ends, and hands informational
@@ -180,7 +198,7 @@ func (fl *flight) review() {
 func (fl *flight) reconsider() {
 	if fl.readers == 0 && !fl.ended && (!fl.worthCompleting() || !fl.takeSlot()) {
 		fl.forget()
-		fl.cancel()
+		fl.ctx.cancel()
 	}
 }
 
@@ -204,16 +222,18 @@ func (fl *flight) land() {
 	fs.mu.Lock()
 	fl.ended = true
 	fl.forget()
+	delete(fs.all, fl)
 	free, slot := fl.readers == 0, fl.slot
 	fs.mu.Unlock()
 	if slot {
 		<-fs.background
 	}
-	fl.cancel()
+	fl.ctx.cancel()
 	close(fl.done)
 	if free {
 		fl.free()
 	}
+	fl.p.fetch.Done()
 }
 
 // forget keeps others from joining. flights.mu is held.

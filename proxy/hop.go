@@ -35,15 +35,22 @@ var endToEnd = map[string]bool{
 func stripHop(h http.Header, keepEndToEnd bool) http.Header {
 	out := make(http.Header, len(h)+2)
 	maps.Copy(out, h)
-	for name := range connectionOptions(h) {
-		if !keepEndToEnd || !endToEnd[name] {
-			delete(out, name)
+	dropHop(out, keepEndToEnd)
+	return out
+}
+
+// dropHop is stripHop for a header that is ours to change.
+func dropHop(h http.Header, keepEndToEnd bool) {
+	if h["Connection"] != nil {
+		for name := range connectionOptions(http.Header{"Connection": h["Connection"]}) {
+			if !keepEndToEnd || !endToEnd[name] {
+				delete(h, name)
+			}
 		}
 	}
 	for _, name := range hopByHop {
-		delete(out, name)
+		delete(h, name)
 	}
-	return out
 }
 
 // connectionOptions yields the field names that Connection lists, canonical.

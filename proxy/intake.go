@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"io"
 	"sync"
 )
@@ -10,7 +9,6 @@ import (
 // the room that the store has for it, or else through a buffer.
 type intake struct {
 	fl   *flight
-	ctx  context.Context
 	body io.Reader
 	left int64   // of the announced length; negative: none was announced
 	buf  *[]byte // nil: none is taken
@@ -38,7 +36,7 @@ func (in *intake) step(hold bool) (int, error) {
 	hold = hold && in.fl.stored && in.left == 0
 	if room != nil {
 		s.advance(n, hold)
-	} else if s.write(in.ctx, p[:n], hold) != nil {
+	} else if s.write(&in.fl.ctx, p[:n], hold) != nil {
 		return n, errAbandoned
 	}
 	return n, err

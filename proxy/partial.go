@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -80,7 +79,7 @@ func around(spans []cache.Span, got cache.Span) (m merge) {
 }
 
 // copyStored moves runs of the stored part into the combined body.
-func (fl *flight) copyStored(ctx context.Context, runs []cache.Span) error {
+func (fl *flight) copyStored(runs []cache.Span) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -92,7 +91,7 @@ func (fl *flight) copyStored(ctx context.Context, runs []cache.Span) error {
 			if n == 0 && err != nil {
 				return err
 			}
-			if fl.body.write(ctx, (*buf)[:n], false) != nil {
+			if fl.body.write(&fl.ctx, (*buf)[:n], false) != nil {
 				return errAbandoned
 			}
 			off += int64(n)

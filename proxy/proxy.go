@@ -57,8 +57,6 @@ type Proxy struct {
 	damaged damaged
 	hot     *hot // nil without siblings
 
-	ctx    context.Context // ends every fetch that outlives its client
-	cancel context.CancelFunc
 	fetch  sync.WaitGroup // fetches under way
 	active active
 }
@@ -100,7 +98,6 @@ func New(o Options, d Deps) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.flights.init(o.Fill)
 	if d.Siblings != nil {
 		p.hot = new(hot)
@@ -153,7 +150,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
 	}
-	p.cancel()
+	p.flights.cancelAll()
 	<-idle
 	logged, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 	defer cancel()

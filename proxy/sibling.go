@@ -70,7 +70,7 @@ func (fl *flight) firstAnswer(ctx context.Context) (resp *http.Response, route u
 		}
 	}
 	sent = fl.p.d.Clock()
-	resp, route, err = fl.exchange(ctx)
+	resp, route, err = fl.exchange()
 	return resp, route, sent, err
 }
 

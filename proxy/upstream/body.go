@@ -103,6 +103,9 @@ func (b *body) fail(err error) error {
 // Close ends the transfer; a Read under way returns. It may be called at any
 // time from any goroutine.
 func (b *body) Close() error {
+	if b.failed() != nil {
+		return nil
+	}
 	_ = b.fail(Classify(bodyError{errBodyClosed}))
 	b.end.Do(b.x.fail)
 	return nil

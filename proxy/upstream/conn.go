@@ -15,11 +15,14 @@ type conn struct {
 	route  Route
 	reused bool
 
-	in        inbox
-	out       []byte        // the last request's head, its room is used again
-	perRead   time.Duration // a deadline for each read of its own; 0: whoever waits has set one
-	armed     time.Time     // when the last of these was set
-	perWrite  time.Duration
+	in       inbox
+	out      []byte        // the last request's head, its room is used again
+	perRead  time.Duration // a deadline for each read of its own; 0: whoever waits has set one
+	perWrite time.Duration
+	// The deadlines that are set; zero: not known, or none.
+	readBy, writeBy time.Time
+
+	ender     func() // close, made once
 	now       rawReader
 	idleSince time.Time
 	closing   sync.Once
@@ -28,37 +31,64 @@ type conn struct {
 func newConn(nc, raw net.Conn, key hostKey, route Route, perWrite time.Duration) *conn {
 	c := &conn{nc: nc, raw: raw, key: key, route: route, perWrite: perWrite}
 	c.in.src = c
+	c.ender = c.close
 	c.now.init(nc, raw)
 	return c
 }
 
-// Read implements io.Reader for the inbox. A deadline that is nearly as far
-// away as a new one would be is left as it is.
+// Read implements io.Reader for the inbox.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.perRead > 0 {
-		if now := time.Now(); now.Sub(c.armed) > c.perRead/16 {
-			if err := c.nc.SetReadDeadline(now.Add(c.perRead)); err != nil {
-				return 0, err
-			}
-			c.armed = now
+		if err := c.awaitBy(c.perRead); err != nil {
+			return 0, err
 		}
 	}
 	return c.nc.Read(p)
+}
+
+// awaitBy makes reads from now on fail after about d.
+func (c *conn) awaitBy(d time.Duration) error {
+	now := time.Now()
+	if near(c.readBy, now, d) {
+		return nil
+	}
+	c.readBy = now.Add(d)
+	return c.nc.SetReadDeadline(c.readBy)
+}
+
+// near reports whether by is as good as d from now: deadlines are set anew only
+// when they have come closer by a sixteenth, as each setting costs a good part
+// of a system call.
+func near(by, now time.Time, d time.Duration) bool {
+	off := by.Sub(now) - d
+	return !by.IsZero() && off <= d/16 && off >= -d/16
 }
 
 // readNow reads what has arrived without waiting.
 func (c *conn) readNow(p []byte) (int, error) { return c.now.read(p) }
 
 // pace makes each read wait d at most from here on.
-func (c *conn) pace(d time.Duration) { c.perRead, c.armed = d, time.Time{} }
+func (c *conn) pace(d time.Duration) { c.perRead = d }
 
-// Write implements io.Writer; each call must make an end within perWrite.
+// Write implements io.Writer; each call must make an end within about perWrite.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.perWrite)); err != nil {
-		return 0, err
+	if now := time.Now(); !near(c.writeBy, now, c.perWrite) {
+		c.writeBy = now.Add(c.perWrite)
+		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
+			return 0, err
+		}
 	}
 	return c.nc.Write(p)
 }
+
+// awaitLong makes reads wait for as long as it takes.
+func (c *conn) awaitLong() error {
+	c.readBy = time.Time{}
+	return c.nc.SetReadDeadline(time.Time{})
+}
+
+// unarm forgets which deadlines are set.
+func (c *conn) unarm() { c.readBy, c.writeBy = time.Time{}, time.Time{} }
 
 // close ends the connection at once, from any goroutine and any number of
 // times. TLS is not said good-bye to: that could block.
@@ -73,7 +103,18 @@ func (c *conn) rest() bool {
 	c.in.reset()
 	c.pace(0)
 	c.reused = true
-	return c.nc.SetDeadline(time.Time{}) == nil
+	return true
+}
+
+// wake prepares an idle connection for another exchange: false means that it
+// is closed, or that something has come on it that nobody asked for.
+func (c *conn) wake() bool {
+	if now := time.Now(); c.readBy.Before(now) && !c.readBy.IsZero() {
+		if c.awaitLong() != nil {
+			return false
+		}
+	}
+	return c.now.silent()
 }
 
 // earlyConn is a connection of which some bytes were read already.

@@ -40,11 +40,7 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	}
 	cn.out = head
 	x := &exchange{c: c, cn: cn, req: req, interim: interim}
-	if ctx := req.Context(); ctx.Done() != nil {
-		x.stop = context.AfterFunc(ctx, cn.close)
-	} else {
-		x.stop = func() bool { return true }
-	}
+	x.stop = afterFunc(req.Context(), cn.ender)
 	if resp, err = x.run(head); err == nil {
 		return resp, false, nil
 	}
@@ -59,6 +55,18 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 		}
 	}
 	return nil, again, err
+}
+
+// afterFunc is context.AfterFunc, by the context's own method where it has one:
+// the least that it takes to end an exchange from outside.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(f)
+	}
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // mayRepeat applies RFC 9110 §9.2.2 and RFC 9112 §9.3.1: a kept connection that
@@ -92,8 +100,11 @@ func (x *exchange) run(head []byte) (*http.Response, error) {
 	// An origin that stops reading may still have said why, so a broken
 	// request waits for a response too.
 	if err == nil && hasBody(x.req) {
+		if err := x.cn.awaitLong(); err != nil {
+			return nil, headError{err}
+		}
 		x.up = x.c.startUpload(x.cn, x.req)
-	} else if err := x.cn.nc.SetReadDeadline(time.Now().Add(x.c.opts.ResponseTimeout.D())); err != nil {
+	} else if err := x.cn.awaitBy(x.c.opts.ResponseTimeout.D()); err != nil {
 		return nil, headError{err}
 	}
 	h, err := x.finalHead()
@@ -147,7 +158,7 @@ func (x *exchange) extend() error {
 	if x.up != nil {
 		return x.up.extend(d)
 	}
-	return x.cn.nc.SetReadDeadline(time.Now().Add(d))
+	return x.cn.awaitBy(d)
 }
 
 // readHead reads one response head.
@@ -238,9 +249,13 @@ func forbiddenTrailer(name string) bool {
 // the request too, and nobody has given up meanwhile.
 func (x *exchange) finish(keep bool) {
 	live := x.stop() && !x.broken
-	if x.up != nil && !x.up.done() {
-		x.up.abort()
-		keep = false
+	if x.up != nil {
+		if x.up.done() {
+			x.cn.unarm() // its sender has set deadlines of its own
+		} else {
+			x.up.abort()
+			keep = false
+		}
 	}
 	if keep && live && !x.req.Close {
 		x.c.pool.put(x.cn)

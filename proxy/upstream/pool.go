@@ -43,7 +43,7 @@ func newPool(o *Options) *pool {
 func (p *pool) kept(key hostKey) *conn {
 	for {
 		c := p.pop(key)
-		if c == nil || time.Since(c.idleSince) < p.idleTimeout && c.now.silent() {
+		if c == nil || time.Since(c.idleSince) < p.idleTimeout && c.wake() {
 			return c
 		}
 		p.discard(c)
