@@ -47,6 +47,9 @@ func onDisk(c *rigConfig) { c.disk, c.noMem = 64*units.MiB, true }
 
 // A hit from memory allocates nothing, from the disk next to nothing.
 func TestShortLaneAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("allocates itself")
+	}
 	for _, c := range []struct {
 		name   string
 		length int
