@@ -101,7 +101,7 @@ func (n *Node) openProxy(context.Context) error {
 		Record:       n.record,
 	}
 	if n.siblings != nil {
-		d.Siblings = n.siblings.finder
+		d.Siblings, d.Digest = n.siblings.finder, n.siblings.digest
 	}
 	if n.proxy, err = proxy.New(n.o.Proxy, d); err != nil {
 		return err

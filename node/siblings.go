@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -22,6 +24,7 @@ type siblings struct {
 	n        *Node
 	endpoint *icp.Endpoint
 	finder   *sibling.Finder
+	digest   *sibling.Digest
 	members  func() []sibling.Sibling          // of the cluster; nil: there is none
 	outside  atomic.Pointer[[]sibling.Sibling] // of the configuration, as far as their addresses are known
 }
@@ -52,10 +55,30 @@ func (n *Node) openSiblings(ctx context.Context) error {
 		}
 		s.endpoint, d.ICP = e, e
 	}
+	s.digest = sibling.NewDigest(sibling.DigestDeps{Keys: n.store.Keys, Allowed: s.mayHaveDigest, Log: n.log})
+	d.Digest, d.Client = s.digest, s.client()
+	n.onStop("sibling connections", func() error { d.Client.CloseIdleConnections(); return nil })
 	var err error
 	s.finder, err = sibling.New(o.Siblings, d)
 	n.siblings = s
 	return err
+}
+
+// client fetches digests, from siblings alone.
+func (s *siblings) client() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: 10 * time.Second,
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, DisableCompression: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// mayHaveDigest reports a request for the digest that comes from a sibling.
+func (s *siblings) mayHaveDigest(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && s.finder.IsSibling(from.Addr())
 }
 
 // literals are the siblings whose hosts are addresses.

@@ -6,19 +6,23 @@ import (
 	"strings"
 
 	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/peer/sibling"
 )
 
 // managerPath is where squid's tools look for its manager pages.
 const managerPath = "/squid-internal-mgr/"
 
-// local answers what is meant for this node itself: the manager pages and
-// OPTIONS * (RFC 9110 §9.3.7).
+// local answers what is meant for this node itself: the manager pages, the
+// digest for siblings, and OPTIONS * (RFC 9110 §9.3.7).
 func (x *exchange) local() bool {
 	switch {
 	case x.r.Method == http.MethodConnect:
 		return false
 	case strings.HasPrefix(x.r.URL.Path, managerPath) && x.r.URL.Host == "" && x.p.d.Manager != nil:
 		x.manager()
+		return true
+	case x.r.URL.Path == sibling.DigestPath && x.r.URL.Host == "" && x.p.d.Digest != nil:
+		x.hand(x.p.d.Digest)
 		return true
 	case x.r.Method == http.MethodOptions && x.r.RequestURI == "*":
 		x.options()
@@ -32,10 +36,15 @@ func (x *exchange) manager() {
 		x.fail(refuse(http.StatusForbidden, errDenied, "The manager pages are for clients on this machine.").denied("manager"))
 		return
 	}
+	x.hand(x.p.d.Manager)
+}
+
+// hand lets h answer.
+func (x *exchange) hand(h http.Handler) {
 	x.log.Result.Tag = accesslog.TagMiss
 	x.headSent = true
 	w := &statusRecorder{ResponseWriter: x.w, status: http.StatusOK}
-	x.p.d.Manager.ServeHTTP(w, x.r)
+	h.ServeHTTP(w, x.r)
 	x.log.Status = w.status
 	x.log.ContentType = x.w.Header().Get("Content-Type")
 }

@@ -37,6 +37,7 @@ type Deps struct {
 	Lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
 	Siblings Siblings               // asked on a miss; nil: none
 	Manager  http.Handler           // squid's manager pages; nil: none
+	Digest   http.Handler           // this node's digest, for siblings; nil: none
 	Record   func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
 	Clock    func() time.Time       // nil: time.Now
 }

@@ -58,6 +58,8 @@ type Outside struct {
 	HTTPPort int `yaml:"http_port"`
 	// ICPPort is the port where it answers ICP, and from which it asks.
 	ICPPort int `yaml:"icp_port"`
+	// Digest says that the sibling is a cachenode, whose digest is fetched.
+	Digest bool `yaml:"digest"`
 }
 
 // DefaultOptions returns the defaults.
@@ -120,8 +122,13 @@ func (s Outside) Label() string {
 // At is the sibling at an address of its host.
 func (s Outside) At(addr netip.Addr) Sibling {
 	addr = addr.Unmap()
+	var version uint64
+	if s.Digest {
+		version = AnyVersion
+	}
 	return Sibling{
-		ID: "outside/" + s.Label(), Name: s.Label(),
+		Digest: version,
+		ID:     "outside/" + s.Label(), Name: s.Label(),
 		ICP:   netip.AddrPortFrom(addr, uint16(s.ICPPort)),
 		Proxy: net.JoinHostPort(addr.String(), strconv.Itoa(s.HTTPPort)),
 	}

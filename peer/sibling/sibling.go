@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -58,9 +59,15 @@ type Deps struct {
 	// what it returned is not changed any more.
 	Siblings func() []Sibling
 	// ICP asks; nil: nobody is asked.
-	ICP   Asker
-	Log   *slog.Logger     // nil discards
-	Clock func() time.Time // nil: time.Now
+	ICP Asker
+	// Client fetches digests, and Authorize signs its requests; nil: nothing is
+	// fetched, or nothing signed.
+	Client    *http.Client
+	Authorize func(*http.Request)
+	// Digest is that of this node; nil: there is none.
+	Digest *Digest
+	Log    *slog.Logger     // nil discards
+	Clock  func() time.Time // nil: time.Now
 }
 
 // Asker is an icp.Endpoint.
@@ -81,10 +88,10 @@ type Finder struct {
 
 // peer is what is known of one sibling.
 type peer struct {
-	name   string
-	health health
-	digest *Filter
-	counts counts
+	name    string
+	health  health
+	digests digests
+	counts  counts
 }
 
 // counts of what became of asking one sibling.
@@ -191,9 +198,9 @@ const (
 
 func (p *peer) has(sum uint64) answer {
 	switch {
-	case p.digest == nil:
+	case p.digests.filter == nil:
 		return unknown
-	case p.digest.Has(sum):
+	case p.digests.filter.Has(sum):
 		return yes
 	}
 	return no
@@ -291,7 +298,11 @@ func (f *Finder) IsSibling(addr netip.Addr) bool {
 }
 
 // Stored is told of each key that has come into the store of this node.
-func (f *Finder) Stored(string) {}
+func (f *Finder) Stored(key string) {
+	if f.d.Digest != nil {
+		f.d.Digest.Add(key)
+	}
+}
 
 func answerIndex(o icp.Opcode) int {
 	switch o {
@@ -325,7 +336,7 @@ func (f *Finder) Stats() []PeerStats {
 	defer f.mu.Unlock()
 	var all []PeerStats
 	for _, p := range f.peers {
-		s := PeerStats{Name: p.name, RTT: p.health.rtt, Usable: p.health.usable(now), Requests: map[string]uint64{}, Digest: p.digest.Size()}
+		s := PeerStats{Name: p.name, RTT: p.health.rtt, Usable: p.health.usable(now), Requests: map[string]uint64{}, Digest: p.digests.filter.Size()}
 		for i, name := range answerNames {
 			s.Requests[name] = p.counts.answers[i]
 		}

@@ -22,20 +22,28 @@ const (
 )
 
 // Run tries those in the background who do not answer, until ctx ends, so that
-// no miss has to.
+// no miss has to, and keeps the digests.
 func (f *Finder) Run(ctx context.Context) error {
-	var checks sync.WaitGroup
-	defer checks.Wait()
-	tick := time.NewTicker(watchEvery)
+	var work sync.WaitGroup
+	defer work.Wait()
+	if f.d.Digest != nil {
+		work.Go(func() { _ = f.d.Digest.Run(ctx) }) // it ends with ctx only
+	}
+	tick, digests := time.NewTicker(watchEvery), time.NewTicker(f.o.DigestInterval.D())
 	defer tick.Stop()
+	defer digests.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-digests.C:
+			for _, s := range f.updateDigests(f.d.Clock()) {
+				work.Go(func() { f.fetchDigest(ctx, s) })
+			}
 		case <-tick.C:
-		}
-		for _, s := range f.watch(f.d.Clock()) {
-			checks.Go(func() { f.check(ctx, s) })
+			for _, s := range f.watch(f.d.Clock()) {
+				work.Go(func() { f.check(ctx, s) })
+			}
 		}
 	}
 }
