@@ -120,7 +120,10 @@ func TestLies(t *testing.T) {
 		{"flips a byte", Corrupt, 6, nil, every(func(a *answer) { a.body[33333] ^= 1 })},
 		{"flips the last byte", Corrupt, 6, nil, every(func(a *answer) { a.body[len(a.body)-1] ^= 1 })},
 		{"repeats a block", Corrupt, 6, nil, every(func(a *answer) { copy(a.body[32<<10:], a.body[16<<10:24<<10]) })},
-		{"loses a block", Corrupt, 6, nil, every(func(a *answer) { a.body = append(a.body[:8192], a.body[12288:]...); a.body = append(a.body, a.body[:4096]...) })},
+		{"loses a block", Corrupt, 6, nil, every(func(a *answer) {
+			a.body = append(a.body[:8192], a.body[12288:]...)
+			a.body = append(a.body, a.body[:4096]...)
+		})},
 		{"replaces an answer by another URL's", Foreign, 6, nil, swap(true)},
 		{"replaces a body by another URL's", Foreign, 6, nil, swap(false)},
 		{"makes up an answer", Foreign, 6, nil, every(func(a *answer) { a.header.Del("Bench-Object") })},
