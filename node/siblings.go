@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -56,8 +57,12 @@ func (n *Node) openSiblings(ctx context.Context) error {
 		s.endpoint, d.ICP = e, e
 	}
 	s.digest = sibling.NewDigest(sibling.DigestDeps{Keys: n.store.Keys, Allowed: s.mayHaveDigest, Log: n.log})
-	d.Digest, d.Client = s.digest, s.client()
-	n.onStop("sibling connections", func() error { d.Client.CloseIdleConnections(); return nil })
+	client := s.client()
+	n.onStop("sibling connections", func() error { client.CloseIdleConnections(); return nil })
+	d.Digest = s.digest
+	d.FetchDigest = func(ctx context.Context, of sibling.Sibling, have uint64) (io.ReadCloser, error) {
+		return sibling.GetDigest(ctx, client, of, have)
+	}
 	var err error
 	s.finder, err = sibling.New(o.Siblings, d)
 	n.siblings = s

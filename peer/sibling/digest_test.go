@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -217,15 +218,17 @@ func FuzzReadUpdate(f *testing.F) {
 
 func TestDigestOverHTTP(t *testing.T) {
 	d := holding(t, keys(0, 100))
-	key := []byte("secret of the cluster")
-	d.d.Allowed = func(r *http.Request) bool { return Sealed(r, key, time.Now()) }
+	member := false
+	d.d.Allowed = func(r *http.Request) bool { return member }
 	front := httptest.NewServer(d)
 	defer front.Close()
 	s := Sibling{ID: "1", Name: "n1", Proxy: strings.TrimPrefix(front.URL, "http://"), Digest: d.Version()}
 	now := time.Now()
 	f, err := New(DefaultOptions(), Deps{
-		Siblings: func() []Sibling { return []Sibling{s} }, Client: front.Client(), Clock: func() time.Time { return now },
-		Authorize: func(r *http.Request) { Seal(r, []byte("another"), time.Now()) },
+		Siblings: func() []Sibling { return []Sibling{s} }, Clock: func() time.Time { return now },
+		FetchDigest: func(ctx context.Context, s Sibling, have uint64) (io.ReadCloser, error) {
+			return GetDigest(ctx, front.Client(), s, have)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -237,9 +240,9 @@ func TestDigestOverHTTP(t *testing.T) {
 	}
 	update()
 	if f.peers["1"].digests.filter != nil {
-		t.Error("a digest without the key of the cluster")
+		t.Error("a digest for somebody who is no member")
 	}
-	f.d.Authorize = func(r *http.Request) { Seal(r, key, time.Now()) }
+	member = true
 	update()
 	if f.peers["1"].digests.filter != nil {
 		t.Error("tried again at once")
@@ -263,22 +266,6 @@ func TestDigestOverHTTP(t *testing.T) {
 	update()
 	if p.has(Sum("http://other/")) != unknown {
 		t.Error("a digest that is none any more is still used")
-	}
-}
-
-func TestSeal(t *testing.T) {
-	now, key := time.Now(), []byte("k")
-	r := httptest.NewRequest("GET", "http://a"+DigestPath+"?have=1", nil)
-	if Sealed(r, key, now) {
-		t.Error("unsigned")
-	}
-	Seal(r, key, now)
-	if !Sealed(r, key, now.Add(time.Minute)) || Sealed(r, key, now.Add(time.Hour)) || Sealed(r, []byte("x"), now) {
-		t.Error("signed")
-	}
-	r.URL.RawQuery = "have=2"
-	if Sealed(r, key, now) {
-		t.Error("another request")
 	}
 }
 

@@ -2,7 +2,9 @@ package sibling
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -50,7 +52,7 @@ func (g *digests) apply(u update) bool {
 
 // updateDigests returns whose digests are to be fetched, and marks them.
 func (f *Finder) updateDigests(now time.Time) (due []Sibling) {
-	if f.o.Lookup == LookupICP || f.d.Client == nil {
+	if f.o.Lookup == LookupICP || f.d.FetchDigest == nil {
 		return nil
 	}
 	list := f.d.Siblings()
@@ -93,21 +95,30 @@ func (f *Finder) fetchDigest(ctx context.Context, s Sibling) {
 func (f *Finder) requestDigest(ctx context.Context, s Sibling, have uint64) (update, error) {
 	ctx, cancel := context.WithTimeout(ctx, digestTime)
 	defer cancel()
-	url := "http://" + s.Proxy + DigestPath + "?have=" + strconv.FormatUint(have, 16)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	body, err := f.d.FetchDigest(ctx, s, have)
 	if err != nil {
 		return update{}, err
 	}
-	if f.d.Authorize != nil {
-		f.d.Authorize(req)
-	}
-	resp, err := f.d.Client.Do(req)
-	if err != nil {
-		return update{}, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	if resp.StatusCode != http.StatusOK {
-		return update{}, fmt.Errorf("status %s", resp.Status)
-	}
-	return readUpdate(resp.Body, int(f.o.DigestMemory))
+	defer body.Close() //nolint:errcheck // it was only read
+	return readUpdate(body, int(f.o.DigestMemory))
 }
+
+// GetDigest is a FetchDigest over plain HTTP, from the port of the sibling's
+// proxy.
+func GetDigest(ctx context.Context, c *http.Client, s Sibling, have uint64) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Proxy+DigestPath+DigestQuery(have), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("status %s", resp.Status), resp.Body.Close())
+	}
+	return resp.Body, nil
+}
+
+// DigestQuery says in a request for a digest which version is there already.
+func DigestQuery(have uint64) string { return "?have=" + strconv.FormatUint(have, 16) }

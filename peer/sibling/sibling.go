@@ -7,8 +7,8 @@ package sibling
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -60,10 +60,9 @@ type Deps struct {
 	Siblings func() []Sibling
 	// ICP asks; nil: nobody is asked.
 	ICP Asker
-	// Client fetches digests, and Authorize signs its requests; nil: nothing is
-	// fetched, or nothing signed.
-	Client    *http.Client
-	Authorize func(*http.Request)
+	// FetchDigest asks a sibling for what its Digest answers to who has a version;
+	// 0: none. Nil: no digests are fetched.
+	FetchDigest func(ctx context.Context, s Sibling, have uint64) (io.ReadCloser, error)
 	// Digest is that of this node; nil: there is none.
 	Digest *Digest
 	Log    *slog.Logger     // nil discards
