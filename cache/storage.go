@@ -61,10 +61,10 @@ type Object interface {
 // InFile is an Object whose body a server may send from its file.
 type InFile interface {
 	Object
-	// File is where the body begins; it lies there in one run, all of which
-	// has passed its checksums since the start of the process. Nil: some of it
-	// has not, or there are several runs. The file is open until Release; its
-	// offset is nobody's, and it must not be closed.
+	// File is where the body begins, after Verify; it lies there in one run, all
+	// of which has passed its checksums since the file was changed last, in this
+	// process. Nil: some of it has not, or there are several runs. The file is
+	// open until Release; its offset is nobody's, and it must not be closed.
 	File() (f *os.File, off int64)
 }
 

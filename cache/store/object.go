@@ -105,6 +105,8 @@ type diskObject struct {
 	body    []byte     // the whole body, once Verify has read it
 	reading bool       // r is in use
 	r       bodyReader
+	at      int64 // when the file was changed last, before r began to read it; 0: not known
+	sound   bool  // all of the body was and is as it was written
 }
 
 var _ cache.InFile = (*diskObject)(nil)
@@ -131,14 +133,16 @@ func (o *diskObject) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := o.reader().ReadAt(p, off)
 	if o.r.sound() {
-		o.sg.setSound(&o.v.rec)
+		o.sg.sound.set(&o.v.rec, o.at)
 	}
 	return n, o.check(err)
 }
 
-// File implements cache.InFile.
+// File implements cache.InFile. It knows what Verify found.
 func (o *diskObject) File() (*os.File, int64) {
-	if !o.sg.isSound(&o.v.rec) || o.v.rec.meta.Length > groupSize {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.sound || o.v.rec.meta.Length > groupSize {
 		return nil, 0
 	}
 	return o.sg.f, o.v.rec.loc.off + headerSize
@@ -157,18 +161,21 @@ func (o *diskObject) Verify() error {
 	if o.s.wantsWhole(o.v.rec.meta.Length, again) {
 		return o.check(o.load())
 	}
-	n := o.v.rec.meta.Length
-	switch {
-	case n > promoteAtOnce && o.sg.isSound(&o.v.rec):
-		return nil
-	case n > checkWhole:
-		return o.check(o.reader().checkBlocks(1))
-	}
 	r := o.reader()
-	if err := r.checkBlocks(r.blocks()); err != nil {
+	if o.sound = o.sg.sound.has(&o.v.rec, o.at); o.sound {
+		return nil
+	}
+	blocks := r.blocks()
+	if o.v.rec.meta.Length > checkWhole {
+		blocks = 1
+	}
+	if err := r.checkBlocks(blocks); err != nil {
 		return o.check(err)
 	}
-	o.sg.setSound(&o.v.rec)
+	if r.sound() {
+		o.sg.sound.set(&o.v.rec, o.at)
+		o.sound = o.sg.sound.has(&o.v.rec, o.at)
+	}
 	return nil
 }
 
@@ -199,7 +206,10 @@ func (o *diskObject) reader() *bodyReader {
 	if !o.reading {
 		o.sg.hit(o.v.rec.loc.off)
 		o.r.init(o.sg, &o.v.rec)
-		o.reading = true
+		o.reading, o.at = true, 0
+		if o.v.rec.meta.Length > blockSize {
+			o.at = changedAt(o.sg.f)
+		}
 	}
 	return &o.r
 }

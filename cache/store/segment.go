@@ -25,12 +25,9 @@ type segment struct {
 	size atomic.Int64 // allocated bytes
 	// hits has a bit for each 1/len of the file: an entry that starts there was
 	// hit since it was written.
-	hits []atomic.Uint64
-	gran int64
-	// sound has a bit for each 64 KiB of the file: the body longer than that
-	// whose entry starts there has passed all its checksums. No two such start
-	// in one place.
-	sound []atomic.Uint64
+	hits  []atomic.Uint64
+	gran  int64
+	sound soundness
 
 	mu   sync.Mutex // guards all below
 	f    *os.File   // nil: closed
@@ -55,30 +52,8 @@ func newSegment(seq uint64, path string, own bool, capacity int64) *segment {
 		seq: seq, path: path, own: own,
 		hits:  make([]atomic.Uint64, bits/64),
 		gran:  max(1, (capacity+bits-1)/bits),
-		sound: make([]atomic.Uint64, (starts+63)/64),
+		sound: soundness{bits: make([]atomic.Uint64, (starts+63)/64)},
 	}
-}
-
-// setSound notes that all blocks of a body have passed their checksums.
-func (sg *segment) setSound(r *record) {
-	if w, bit := sg.soundBit(r); w != nil && w.Load()&bit == 0 {
-		w.Or(bit)
-	}
-}
-
-// isSound reports that setSound was called for a body since the start of the
-// process; of a body of one block it is not known.
-func (sg *segment) isSound(r *record) bool {
-	w, bit := sg.soundBit(r)
-	return w != nil && w.Load()&bit != 0
-}
-
-func (sg *segment) soundBit(r *record) (*atomic.Uint64, uint64) {
-	i := uint64(r.loc.off / blockSize)
-	if r.meta.Length <= blockSize || i/64 >= uint64(len(sg.sound)) {
-		return nil, 0
-	}
-	return &sg.sound[i/64], 1 << (i % 64)
 }
 
 // hit notes that the entry at off was used, and reports whether it had been before.
