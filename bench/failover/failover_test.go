@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func options() Options {
 	o := DefaultOptions()
 	o.VIP, o.URL, o.Duration = "192.0.2.100:3128", "http://192.0.2.1/probe", 20*time.Second
+	o.KillAt = 5010 * time.Millisecond // between two probes
 	return o
 }
 
