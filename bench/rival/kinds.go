@@ -40,7 +40,7 @@ func kinds() map[string]kind {
 		TrafficServer: {program: "traffic_server", pkg: "trafficserver", owner: "trafficserver", version: "-V", prepare: prepareTrafficServer},
 		HAProxy: {
 			program: "haproxy", pkg: "haproxy", version: "-v", prepare: prepareHAProxy,
-			note: "passes bytes through to a cachenode: compare it as a front end, it keeps nothing",
+			note: "passes bytes through to the first proxy and keeps nothing; CPU and memory are its own, beside those of that proxy",
 		},
 	}
 }

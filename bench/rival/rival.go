@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -152,14 +153,23 @@ func versionOf(ctx context.Context, program, flag string) string {
 	if err != nil {
 		return ""
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	for field := range strings.FieldsSeq(line) {
-		field = strings.TrimPrefix(field, "nginx/")
-		if field != "" && (field[0] >= '0' && field[0] <= '9' || field[0] == 'v' && len(field) > 1) {
-			return field
-		}
+	return readVersion(string(out))
+}
+
+var numbers = regexp.MustCompile(`v?[0-9]+\.[0-9][^\s,()]*`)
+
+// readVersion finds a version in what a program says of itself: the first one
+// with a point in it, else the word behind the name.
+func readVersion(said string) string {
+	line, _, _ := strings.Cut(said, "\n")
+	before, _, _ := strings.Cut(line, "(")
+	if v := numbers.FindString(before); v != "" {
+		return v
 	}
-	return strings.TrimPrefix(line, "cachenode ")
+	if fields := strings.Fields(before); len(fields) > 1 {
+		return fields[1]
+	}
+	return ""
 }
 
 // launch runs the program in a process group of its own, so that Ctrl-C on our

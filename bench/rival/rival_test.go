@@ -212,3 +212,16 @@ func TestPin(t *testing.T) {
 	_ = c.Process.Signal(syscall.SIGKILL)
 	_ = c.Wait()
 }
+
+func TestReadVersion(t *testing.T) {
+	for said, want := range map[string]string{
+		"Squid Cache: Version 5.7\nService Name: squid": "5.7", "nginx version: nginx/1.22.1\n": "1.22.1",
+		"HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/": "2.6.12-1+deb12u4",
+		"cachenode devel (go1.26.8, linux/amd64)":                            "devel", "cachenode v0.3.1-5-gabc (go1.26.8)": "v0.3.1-5-gabc",
+		"Apache Traffic Server - traffic_server - 9.2.5 - (build # 0 on x)": "9.2.5", "": "",
+	} {
+		if got := readVersion(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}

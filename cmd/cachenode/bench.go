@@ -7,7 +7,6 @@ import (
 	"io"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,7 @@ import (
 )
 
 func newBench() *cobra.Command {
-	b := newBenchFlags()
+	b, show := newBenchFlags(), &benchReport{}
 	cmd := &cobra.Command{
 		Use:   "bench [flags] [PROXY]",
 		Short: "Load a caching proxy, and check every byte it answers",
@@ -46,16 +45,19 @@ missed. See docs/benchmarking.md.`,
   cachenode bench --sizes mix:web --objects 1000000     a working set larger than the memory
   cachenode bench --replay access.log --speed 4x        your own traffic, four times as fast
   cachenode bench --tunnel --new-connections            CONNECT
+  cachenode bench --html report.html --json r.json      a page with plots, and data
+  cachenode bench --fail-under 'p99<20ms,errors=0'      exit code 99 when it is not so
   cachenode bench --client-ips 127.0.0.2-127.0.0.9      several clients, for source hashing
   cachenode bench --origin 10.0.0.9:8080 10.0.0.1:3128  a cluster, with the origin elsewhere`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			setProxy(&b.config, args)
-			return runBench(cmd, b)
+			return runBench(cmd, b, show)
 		},
 	}
 	b.register(cmd)
-	cmd.AddCommand(newBenchOrigin())
+	show.register(cmd)
+	cmd.AddCommand(newBenchOrigin(), newBenchCompare(), newBenchFailover())
 	return cmd
 }
 
@@ -69,18 +71,24 @@ func setProxy(c *bench.Config, args []string) {
 	}
 }
 
-func runBench(cmd *cobra.Command, b *benchFlags) error {
+func runBench(cmd *cobra.Command, b *benchFlags, how *benchReport) error {
 	c, err := b.load(cmd)
+	if err != nil {
+		return err
+	}
+	show, err := how.shower(cmd)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	r, err := bench.Run(ctx, c, nil)
+	progress, done := how.live(cmd)
+	r, err := bench.Run(ctx, c, progress)
+	done()
 	if err != nil {
-		return benchFailed(ctx, err)
+		return errors.Join(benchFailed(ctx, err), how.close())
 	}
-	return showBench(cmd.OutOrStdout(), r)
+	return show(r)
 }
 
 // benchFailed gives an error of a run its code and hint.
@@ -89,28 +97,6 @@ func benchFailed(ctx context.Context, err error) error {
 		return &coded{err: errors.New("stopped before there was anything to show"), code: exitFailure}
 	}
 	return &coded{err: err, code: exitFailure, hint: bench.HintOf(err)}
-}
-
-// showBench prints a result in short.
-func showBench(w io.Writer, r *bench.Result) error {
-	fmt.Fprintf(w, "%d requests in %v, %.0f/s, hit ratio %.3f, %d errors\n",
-		r.Total.Requests, r.Duration.Round(time.Millisecond), r.Rate(), r.HitRatio(), r.Errors())
-	for _, c := range r.PerClass {
-		at := func(q float64) time.Duration { return time.Duration(c.Latency.ValueAtQuantile(q)) }
-		fmt.Fprintf(w, "%-12s %9d  p50 %v  p99 %v  max %v\n", c.Class, c.Requests, at(50), at(99), at(100))
-	}
-	for _, f := range r.Failures {
-		fmt.Fprintf(w, "%-12s %9d  %s\n", f.Class, f.Count, f.Example)
-	}
-	fmt.Fprintf(w, "origin %+v\n", r.Origin)
-	if r.TargetCPU != nil {
-		fmt.Fprintf(w, "target CPU %v per request\n", r.TargetCPU.PerRequest)
-	}
-	fmt.Fprintf(w, "generator CPU %v per request, %.0f%% busy\n", r.GeneratorCPU.PerRequest, 100*r.Generator.Busy)
-	for _, text := range r.Warnings {
-		fmt.Fprintf(w, "warning: %s\n", text)
-	}
-	return nil
 }
 
 func newBenchOrigin() *cobra.Command {

@@ -53,7 +53,7 @@ func (b *benchFlags) register(cmd *cobra.Command) {
 	f.IntVar(&c.Objects, "objects", c.Objects, "how many objects there are")
 	f.StringVar(&c.Sizes, "sizes", c.Sizes, "how large: fixed:10KiB, uniform:1KiB-1MiB, lognormal:10KiB,1.5 or mix:web")
 	f.Float64Var(&c.HitRatio, "hit-ratio", c.HitRatio, "share of requests for objects asked for before, 0 to 1; below 0: as it comes")
-	f.StringVar(&c.Warm, "warm", "", "what comes before the measured phase: none, all (every object once), a number of requests, or a duration")
+	f.StringVar(&c.Warm, "warm", c.Warm, "what comes before the measured phase: none, all (every object once), a number of requests, or a duration")
 	f.Float64Var(&c.HeadShare, "head", 0, "share of HEAD requests")
 	f.Float64Var(&c.RangeShare, "ranges", 0, "share of requests for a range")
 	f.Float64Var(&c.ConditionShare, "conditional", 0, "share of requests with If-None-Match")

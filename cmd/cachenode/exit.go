@@ -21,6 +21,8 @@ const (
 	exitWarnings = 3 // under --strict
 	exitDeadline = 4
 	exitConfig   = 78 // EX_CONFIG of sysexits.h
+
+	exitThreshold = 99 // of bench --fail-under
 )
 
 // coded is an error with its exit code and what to do next.

@@ -82,6 +82,13 @@ func TestMistakes(t *testing.T) {
 		{"status --data " + data, 1, "no node is running"},
 		{"status --data a --admin b", 2, "--data and --admin both name a node"},
 		{"status --admin http://127.0.0.1:1", 1, "no node is running"},
+		{"bench --fail-under p99<20", 2, "error: --fail-under: invalid value \"20\": p99 is a duration with a unit, such as 20ms\n  p99<20\n      ^\nhint: "},
+		{"bench --json /nowhere/x.json", 1, "open /nowhere/x.json: no such file"},
+		{"bench compare --against varnish", 2, "unknown proxy \"varnish\": want some of cachenode,squid"},
+		{"bench compare --rounds 0", 2, "rounds: must be from 1"},
+		{"bench failover", 2, "--vip ADDR:PORT says which address"},
+		{"bench failover --vip 127.0.0.1:1 --rate 0", 2, "rate: must be above 0"},
+		{"bench failover --vip 127.0.0.1:1 --kill true --kill-at 1h", 2, "kill-at: must be within"},
 		{"config check " + bad + " extra", 2, "hint: see 'cachenode config check --help'"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
