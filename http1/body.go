@@ -62,7 +62,7 @@ func (b *body) preview() *problem {
 			return problemOf(err)
 		case seen >= previewSize:
 			return nil
-		case look.state == inData || look.state >= inDataEnd:
+		case look.begun:
 			wait = previewPause
 		}
 		c.disarmRead()

@@ -25,6 +25,7 @@ type chunks struct {
 	line       int // bytes of its first line so far
 	extensions int // bytes of all of them
 	trailer    []byte
+	begun      bool // a chunk's first line has been read
 }
 
 type chunkState uint8
@@ -101,7 +102,7 @@ func (d *chunks) step(c byte) *problem {
 		if c != '\n' {
 			return badChunkLine
 		}
-		d.state, d.digits, d.line = inData, 0, 0
+		d.state, d.digits, d.line, d.begun = inData, 0, 0, true
 		if d.size == 0 {
 			d.state = inTrailer
 		}

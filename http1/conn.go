@@ -64,6 +64,12 @@ func (c *Conn) State() State { return State(c.state.Load()) }
 
 func (c *Conn) setState(s State) { c.state.Store(uint32(s)) }
 
+// Client is who is at the other end; without an address where that has none.
+func (c *Conn) Client() netip.AddrPort { return c.client }
+
+// Local is the address that the connection was accepted on.
+func (c *Conn) Local() netip.AddrPort { return c.local }
+
 // Persist reports whether the connection will be kept behind this request: the
 // client wants it and nothing here speaks against it (a stop or drain, the most
 // requests of a connection). The response must say so when it is not.

@@ -198,11 +198,7 @@ func (x *exchange) write(b []byte) {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	err := x.writeDeadline()
-	if err == nil {
-		_, err = x.w.Write(b)
-	}
-	if err != nil {
+	if _, err := x.w.Write(b); err != nil {
 		x.log.Result.TimedOut = isTimeout(err)
 		x.abort()
 	}

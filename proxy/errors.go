@@ -1,12 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"html/template"
 	"net/http"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/cachenode/cachenode/accesslog"
@@ -100,6 +100,19 @@ func newPages(node string) *pages {
 	return &pages{node, template.Must(template.New("error").Parse(errorPage))}
 }
 
+// render makes the page of a refusal of a request for url.
+func (p *pages) render(f *refusal, url string) []byte {
+	var b bytes.Buffer
+	err := p.t.Execute(&b, struct {
+		Status                     int
+		Text, Page, URL, Why, Node string
+	}{f.status, http.StatusText(f.status), f.page, clip(url, 2048), f.why, p.node})
+	if err != nil {
+		panic(err) // the template is ours
+	}
+	return b.Bytes()
+}
+
 const errorPage = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{{.Status}} {{.Text}}</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem}code{background:#eee;padding:.1em .3em;overflow-wrap:anywhere}small{color:#666}</style>
@@ -117,19 +130,12 @@ func (x *exchange) fail(f *refusal) {
 	if x.ctx.Err() != nil && f.err != nil {
 		x.clientGone()
 	}
-	var b strings.Builder
-	err := x.p.page.t.Execute(&b, struct {
-		Status                     int
-		Text, Page, URL, Why, Node string
-	}{f.status, http.StatusText(f.status), f.page, clip(x.log.URL, 2048), f.why, x.p.page.node})
-	if err != nil {
-		panic(err) // the template is ours
-	}
+	page := x.p.page.render(f, x.log.URL)
 	h := x.w.Header()
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
 	h["Content-Language"] = []string{"en"}
 	h["Cache-Control"] = []string{"no-store"}
-	h["Content-Length"] = []string{strconv.Itoa(b.Len())}
+	h["Content-Length"] = []string{strconv.Itoa(len(page))}
 	h["Proxy-Status"] = []string{x.p.d.Node + "; error=" + f.kind}
 	if x.p.o.Headers.SquidCompat {
 		h["X-Squid-Error"] = []string{f.page + " " + strconv.Itoa(errno(f.err))}
@@ -140,7 +146,7 @@ func (x *exchange) fail(f *refusal) {
 	x.note(f)
 	x.writeHead(f.status)
 	if x.r.Method != http.MethodHead {
-		if _, err := x.w.Write([]byte(b.String())); err != nil {
+		if _, err := x.w.Write(page); err != nil {
 			x.log.Result.Aborted = true
 		}
 	}

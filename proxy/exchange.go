@@ -13,6 +13,7 @@ import (
 
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -32,10 +33,10 @@ type exchange struct {
 
 	ctx      context.Context // ends when the client leaves
 	upload   *clientBody     // on its way to the origin, nil: none
-	conn     *countedConn
-	out0     int64
+	conn     *http1.Conn     // nil: another server's
 	start    time.Time
 	headSent bool
+	served   bool // nothing went wrong on the way
 	tunneled bool // the byte counts in entry are complete
 	log      accesslog.Entry
 	status   cache.Status
@@ -45,11 +46,10 @@ type exchange struct {
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		p: p, rules: p.live.Load(), w: w, rc: *http.NewResponseController(w), r: r,
-		ctx: r.Context(), conn: connOf(r.Context()), start: p.d.Clock(),
+		ctx: r.Context(), start: p.d.Clock(),
 	}
-	if x.conn != nil {
-		x.out0 = x.conn.out.Load()
-		x.conn.patience.Store(int64(p.o.Client.WriteTimeout))
+	if own, ok := w.(interface{ Conn() *http1.Conn }); ok {
+		x.conn = own.Conn()
 	}
 	x.status.Node = p.d.Node
 	client, _ := netip.ParseAddrPort(r.RemoteAddr) // zero when it is none
@@ -65,14 +65,13 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 
 // end logs the request, also when its handler panics to abort the connection.
 func (x *exchange) end() {
-	x.flush()
+	x.finish()
 	defer x.p.active.remove(&x.active)
 	e := &x.log
 	e.Time = x.p.d.Clock()
 	e.Duration = max(0, e.Time.Sub(x.start))
 	if x.conn != nil && !x.tunneled {
-		e.BytesOut = x.conn.out.Load() - x.out0
-		e.BytesIn = x.conn.sinceLast()
+		e.BytesOut, e.BytesIn = x.conn.Sent(), x.conn.Received()
 	}
 	if x.headSent && e.CacheStatus == "" {
 		e.CacheStatus = x.status.String()
@@ -80,36 +79,20 @@ func (x *exchange) end() {
 	x.p.d.Record(e)
 }
 
-// flush hands what net/http has buffered to the socket, so that it is counted
-// for this request, and not for the next. The deadline stays for the end of a
-// chunked body, which net/http writes, and which then takes it off.
-func (x *exchange) flush() {
-	if !x.headSent || x.tunneled || x.log.Result.Aborted {
-		return
-	}
-	err := x.writeDeadline()
-	if err == nil {
-		err = x.rc.Flush()
-	}
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+// finish has the rest of a response written, so that all of it is counted. A
+// response that something went wrong with is never made whole.
+func (x *exchange) finish() {
+	own, ok := x.w.(interface{ Finish() error })
+	if ok && x.headSent && x.served && !x.tunneled && !x.log.Result.Aborted && own.Finish() != nil {
 		x.log.Result.Aborted = true
 	}
 }
 
 // push sends what there is: the origin is taking its time, as an event stream does.
 func (x *exchange) push() {
-	if x.headSent && x.writeDeadline() == nil {
-		x.rc.Flush() // a client that is gone fails the next write too
+	if x.headSent {
+		_ = x.rc.Flush() // a client that is gone fails the next write too
 	}
-}
-
-// writeDeadline gives the client time to take the next piece.
-func (x *exchange) writeDeadline() error {
-	err := x.rc.SetWriteDeadline(time.Now().Add(x.p.o.Client.WriteTimeout.D()))
-	if errors.Is(err, http.ErrNotSupported) {
-		return nil
-	}
-	return err
 }
 
 // writeHead sends the status and what stands in the header map.
@@ -171,9 +154,7 @@ func (x *exchange) interim(code int, h http.Header) {
 	out := x.w.Header()
 	clear(out)
 	maps.Copy(out, stripHop(h, true))
-	if x.writeDeadline() == nil {
-		x.w.WriteHeader(code)
-	}
+	x.w.WriteHeader(code)
 	clear(out)
 }
 
@@ -187,7 +168,7 @@ func (x *exchange) from(route upstream.Route) {
 func (x *exchange) abort() {
 	x.log.Result.Aborted = true
 	if x.headSent && x.conn != nil && !x.r.ProtoAtLeast(1, 1) {
-		x.conn.reset() // a close is how bodies end in HTTP/1.0
+		x.conn.Reset() // a close is how bodies end in HTTP/1.0
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -116,7 +116,7 @@ func TestShutdownEndsStuckFetches(t *testing.T) {
 	c.Read(make([]byte, 10))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	context.AfterFunc(ctx, func() { r.front.Config.Close() })
+	context.AfterFunc(ctx, func() { r.front.server.Close() })
 	if err := r.proxy.Shutdown(ctx); err == nil {
 		t.Error("nothing was cut")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/internal/units"
 	"github.com/cachenode/cachenode/proxy/tunnel"
 	"github.com/cachenode/cachenode/proxy/upstream"
@@ -64,6 +65,12 @@ type ClientOptions struct {
 	MaxURI units.Size `yaml:"max_uri"`
 	// Most header fields of a request; more are answered 431.
 	MaxFields int `yaml:"max_fields"`
+}
+
+// Bound puts what o says into the options of the server of the clients.
+func (o *ClientOptions) Bound(s *http1.Options) {
+	s.MaxURI, s.MaxFields = o.MaxURI, o.MaxFields
+	s.BodyTimeout, s.WriteTimeout = o.BodyTimeout, o.WriteTimeout
 }
 
 // DefaultOptions returns the defaults.

@@ -167,4 +167,5 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.begin(w, r)
 	defer x.end()
 	x.serve()
+	x.served = true
 }

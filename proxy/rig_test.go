@@ -19,6 +19,7 @@ import (
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/units"
 )
@@ -29,7 +30,7 @@ type rig struct {
 	proxy    *Proxy
 	unlogged bool // for benchmarks
 	store    cache.Store
-	front    *httptest.Server // the proxy's
+	front    *front // the proxy's
 	origin   *httptest.Server
 	client   *http.Client
 
@@ -95,17 +96,17 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 		Record: c.record, Clock: r.clock,
 	})
 	r.must(err)
-	r.front = httptest.NewUnstartedServer(r.proxy)
-	r.front.Listener = Listener(r.front.Listener)
-	r.front.Config.ConnContext = ConnContext
-	r.front.Start()
+	r.front = newFront(t, c.proxy.Client, r.proxy)
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
-		r.front.Close()
+		r.front.end()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := r.proxy.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
+		}
+		if err := r.front.server.Wait(ctx); err != nil {
+			t.Errorf("connections are left: %v", err)
 		}
 		resolver.Close()
 	})
@@ -115,6 +116,37 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return r
+}
+
+// front is the server that clients talk to.
+type front struct {
+	server *http1.Server
+	addr   string
+	URL    string
+	served chan error
+}
+
+func newFront(t testing.TB, o ClientOptions, h http1.Handler) *front {
+	t.Helper()
+	so := http1.DefaultOptions()
+	o.Bound(&so)
+	server, err := http1.New(so, http1.Deps{Handler: h, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{server: server, addr: ln.Addr().String(), URL: "http://" + ln.Addr().String(), served: make(chan error, 1)}
+	go func() { f.served <- server.Serve(ln) }()
+	return f
+}
+
+// end cuts what is left of the clients.
+func (f *front) end() {
+	_ = f.server.Close()
+	<-f.served
 }
 
 func (r *rig) must(err error) {
@@ -276,7 +308,7 @@ func (r *rig) raw(format string, args ...any) string {
 
 func (r *rig) connect() net.Conn {
 	r.t.Helper()
-	c, err := net.Dial("tcp", r.front.Listener.Addr().String())
+	c, err := net.Dial("tcp", r.front.addr)
 	r.must(err)
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c

@@ -67,7 +67,6 @@ func TestUnwantedBody(t *testing.T) {
 	if resp.StatusCode != 413 || !resp.Close {
 		t.Errorf("%d, close %v", resp.StatusCode, resp.Close)
 	}
-	time.Sleep(linger + linger/2) // the server has given the rest up
 	fmt.Fprintf(c, "GET %s/smuggled HTTP/1.1\r\nHost: x\r\n\r\n", r.origin.URL)
 	if rest, _ := io.ReadAll(br); len(rest) != 0 {
 		t.Errorf("%q", rest)
@@ -86,10 +85,10 @@ func TestUploadBreaksOff(t *testing.T) {
 		_, err := io.ReadAll(q.Body)
 		outcome <- err
 	})
-	for _, head := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
+	for i, head := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
 		c := r.connect()
 		fmt.Fprintf(c, "POST %s/up HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n5\r\nabcde\r\n", r.origin.URL, head)
-		r.eventually("upload", func() bool { return r.proxy.Stats().OriginRequests > 0 })
+		r.eventually("upload", func() bool { return r.proxy.Stats().OriginRequests > int64(i) })
 		c.Close()
 		if err := <-outcome; err == nil {
 			t.Errorf("%s: a truncated request body looks whole", head)
