@@ -73,6 +73,7 @@ type Connection struct {
 	Client   netip.AddrPort `json:"client"`
 	Local    netip.AddrPort `json:"local"`
 	Since    time.Time      `json:"since"`
+	State    string         `json:"state,omitempty"` // idle, head, body, response or closing
 	Requests int64          `json:"requests"`
 	Tunnel   string         `json:"tunnel,omitempty"` // host:port, empty: no tunnel
 	BytesIn  int64          `json:"bytes_in"`

@@ -12,7 +12,7 @@ import (
 func TestMaxConns(t *testing.T) {
 	for _, tt := range []struct {
 		files uint64
-		want  int64
+		want  int
 	}{{0, 16}, {64, 16}, {128, 32}, {1024, 480}, {1 << 63, 1 << 20}, {^uint64(0), 1 << 20}} {
 		if got := maxConns(tt.files); got != tt.want {
 			t.Errorf("%d files: %d connections, want %d", tt.files, got, tt.want)
@@ -34,7 +34,7 @@ func TestTheGateKeepsTheReserve(t *testing.T) {
 		defer c.Close()
 		open = append(open, c)
 	}
-	until(t, "six connections are open", func() bool { return n.conns.open.Load() == 6 })
+	until(t, "six connections are open", func() bool { return n.server.Stats().Open == 6 })
 	c, err := net.Dial("tcp", n.ProxyHostPort())
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestTheGateKeepsTheReserve(t *testing.T) {
 	for _, c := range open {
 		c.Close()
 	}
-	until(t, "all have gone", func() bool { return n.conns.open.Load() == 0 })
+	until(t, "all have gone", func() bool { return n.server.Stats().Open == 0 })
 }
 
 // With too many connections open, further ones get 503 at once; when some have
@@ -66,8 +66,8 @@ func TestTooManyConnections(t *testing.T) {
 		defer c.Close()
 		idle = append(idle, c)
 	}
-	until(t, "three connections are open", func() bool { return n.conns.open.Load() == 3 })
-	if list := n.conns.list(); len(list) != 3 || list[0].ID >= list[2].ID || list[0].Since.IsZero() || !list[0].Client.IsValid() {
+	until(t, "three connections are open", func() bool { return n.server.Stats().Open == 3 })
+	if list := n.connections(); len(list) != 3 || list[0].ID >= list[2].ID || list[0].Since.IsZero() || !list[0].Client.IsValid() {
 		t.Errorf("listed %+v", list)
 	}
 	res, _ := n.get(at + "/x")
@@ -80,7 +80,7 @@ func TestTooManyConnections(t *testing.T) {
 	for _, c := range idle {
 		c.Close()
 	}
-	until(t, "there is room again", func() bool { return n.conns.open.Load() == 0 })
+	until(t, "there is room again", func() bool { return n.server.Stats().Open == 0 })
 	if res, _ := n.get(at + "/x"); res.StatusCode != 200 {
 		t.Errorf("afterwards: %d", res.StatusCode)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/metrics"
 	"github.com/cachenode/cachenode/proxy"
@@ -59,8 +60,7 @@ type Node struct {
 	siblings  *siblings // nil: there are none
 	proxy     *proxy.Proxy
 	admin     *admin.Server
-	server    *http.Server
-	conns     conns
+	server    *http1.Server
 	listeners []net.Listener
 	services  []acl.Service // where this node listens; complete before Run
 
@@ -184,7 +184,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 }
 
 func (n *Node) serve(ln net.Listener) error {
-	err := n.server.Serve(proxy.Listener(n.gate(ln)))
+	err := n.server.Serve(ln)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -196,6 +196,9 @@ func (n *Node) Abort() { n.aborted.Do(func() { close(n.abort) }) }
 
 // Stopping reports whether the node has begun to stop.
 func (n *Node) Stopping() bool { return n.stopping.Load() }
+
+// settle is how long requests that were cut have to end.
+const settle = 5 * time.Second
 
 // stop lets what is in flight end, up to the deadline or Abort, and cuts the
 // rest.
@@ -218,7 +221,10 @@ func (n *Node) stop() {
 	if err != nil {
 		err = errors.Join(err, n.server.Close())
 	}
-	if err := errors.Join(err, n.endProxy(ctx)); err != nil {
+	err = errors.Join(err, n.endProxy(ctx))
+	ended, done := context.WithTimeout(context.Background(), settle)
+	defer done()
+	if err = errors.Join(err, n.server.Wait(ended)); err != nil {
 		n.log.Warn("cut what was still in flight", "error", err)
 	}
 }

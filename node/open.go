@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 
@@ -108,29 +107,15 @@ func (n *Node) openProxy(context.Context) error {
 	}
 	n.onStop("proxy", func() error { return n.endProxy(canceled()) }) // when there was no Run
 	n.metrics.Attach(n.sources())
-	if n.conns.max = int64(n.o.Server.MaxConnections); n.conns.max == 0 {
-		n.conns.max = maxConns(openFiles())
+	if n.server, err = n.newServer(); err != nil {
+		return err
 	}
-	n.server = n.newServer()
 	return nil
 }
 
 // dialAllowed asks the rules in force now, so that a reload changes them for
 // connections too.
 func (n *Node) dialAllowed(addr netip.AddrPort) error { return n.access.Load().DialAllowed(addr) }
-
-func (n *Node) newServer() *http.Server {
-	return &http.Server{
-		Handler:                      n,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the proxy's to answer
-		ReadHeaderTimeout:            n.o.Server.HeaderTimeout.D(),
-		IdleTimeout:                  n.o.Server.IdleTimeout.D(),
-		MaxHeaderBytes:               int(n.o.Server.MaxHead),
-		ConnContext:                  proxy.ConnContext,
-		ConnState:                    n.conns.track,
-		ErrorLog:                     n.serverLog(),
-	}
-}
 
 // openAdmin binds the admin addresses. The parts it shows are there before
 // anything is served.
@@ -143,7 +128,7 @@ func (n *Node) openAdmin(context.Context) error {
 	n.admin, err = admin.New(n.o.Admin, admin.Deps{
 		Node: view{n}, Metrics: n.metrics, Log: n.log,
 		Dir: n.o.Data, Token: token, Name: n.o.Name,
-		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests, Connections: n.conns.list,
+		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests, Connections: n.connections,
 	})
 	if err != nil {
 		return adminFault(n.o, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/units"
@@ -51,7 +52,7 @@ type Options struct {
 	// Log is the log of the node itself; requests go to access_log.
 	Log LogOptions `yaml:"log"`
 	// Server bounds what a connection of a client may take.
-	Server ServerOptions `yaml:"server"`
+	Server http1.Options `yaml:"server"`
 	// ACL says who may use the proxy, and for what.
 	ACL acl.Options `yaml:"acl"`
 	// Proxy is the way of a request: origins, parents, tunnels, header fields.
@@ -83,23 +84,6 @@ type LogOptions struct {
 	Format string `yaml:"format"`
 }
 
-// ServerOptions bound what a connection of a client may take.
-type ServerOptions struct {
-	// HeaderTimeout is how long a client may take to send the head of a request;
-	// then its connection is closed.
-	HeaderTimeout units.Duration `yaml:"header_timeout"`
-	// IdleTimeout is how long a connection is kept open between two requests.
-	IdleTimeout units.Duration `yaml:"idle_timeout"`
-	// MaxConnections is how many connections of clients are served at a time,
-	// tunnels not counted. Requests on further ones are answered 503, and from
-	// half as many more on, tunnels counted, connections are turned away unread.
-	// 0 takes what the limit on open files allows: half of what is left beside
-	// 64.
-	MaxConnections int `yaml:"max_connections"`
-	// MaxHead is the largest head of a request; a larger one is answered 431.
-	MaxHead units.Size `yaml:"max_head"`
-}
-
 // DefaultOptions returns the defaults: a single node on port 3128 of every
 // address, for loopback and private networks.
 func DefaultOptions() Options {
@@ -107,20 +91,16 @@ func DefaultOptions() Options {
 		Listen:      []string{":3128"},
 		StopTimeout: units.Duration(30 * time.Second),
 		Log:         LogOptions{Level: Level(slog.LevelInfo), Format: "text"},
-		Server: ServerOptions{
-			HeaderTimeout: units.Duration(10 * time.Second),
-			IdleTimeout:   units.Duration(2 * time.Minute),
-			MaxHead:       64 * units.KiB,
-		},
-		ACL:       acl.DefaultOptions(),
-		Proxy:     proxy.DefaultOptions(),
-		Cache:     cache.DefaultOptions(),
-		Store:     store.DefaultOptions(),
-		DNS:       dns.DefaultOptions(),
-		ICP:       icp.DefaultOptions(),
-		Siblings:  sibling.DefaultOptions(),
-		AccessLog: accesslog.DefaultOptions(),
-		Admin:     admin.DefaultOptions(),
+		Server:      http1.DefaultOptions(),
+		ACL:         acl.DefaultOptions(),
+		Proxy:       proxy.DefaultOptions(),
+		Cache:       cache.DefaultOptions(),
+		Store:       store.DefaultOptions(),
+		DNS:         dns.DefaultOptions(),
+		ICP:         icp.DefaultOptions(),
+		Siblings:    sibling.DefaultOptions(),
+		AccessLog:   accesslog.DefaultOptions(),
+		Admin:       admin.DefaultOptions(),
 	}
 	o.AccessLog.Path = "access.log"
 	return o
@@ -132,6 +112,7 @@ func (o *Options) Validate() error {
 	_, policyErr := cache.NewPolicy(o.Cache)
 	return errors.Join(
 		o.validate(),
+		under("server", o.serverOptions().Validate()),
 		under("acl", o.ACL.Validate()),
 		under("proxy", o.Proxy.Validate()),
 		under("cache", policyErr),
@@ -166,6 +147,13 @@ func (o *Options) storeOptions() store.Options {
 	return s
 }
 
+// serverOptions are Server with what the proxy's options say of clients.
+func (o *Options) serverOptions() *http1.Options {
+	s := o.Server
+	o.Proxy.Client.Bound(&s)
+	return &s
+}
+
 func (o *Options) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -185,23 +173,6 @@ func (o *Options) validate() error {
 	}
 	if o.Log.Format != "text" && o.Log.Format != "json" {
 		bad("log.format: must be text or json, not %q", o.Log.Format)
-	}
-	return errors.Join(append(errs, o.Server.validate())...)
-}
-
-func (o *ServerOptions) validate() error {
-	var errs []error
-	if o.HeaderTimeout <= 0 {
-		errs = append(errs, errors.New("server.header_timeout: must be more than 0"))
-	}
-	if o.IdleTimeout <= 0 {
-		errs = append(errs, errors.New("server.idle_timeout: must be more than 0"))
-	}
-	if o.MaxConnections < 0 {
-		errs = append(errs, fmt.Errorf("server.max_connections: must not be negative, but is %d", o.MaxConnections))
-	}
-	if o.MaxHead < 4*units.KiB || o.MaxHead > units.MiB {
-		errs = append(errs, fmt.Errorf("server.max_head: must be from 4KiB to 1MiB, not %v", o.MaxHead))
 	}
 	return errors.Join(errs...)
 }

@@ -83,8 +83,9 @@ func (n *Node) sources() metrics.Sources {
 func (n *Node) proxyStats() metrics.ProxyStats {
 	s := n.proxy.Stats()
 	tunnels := int64(s.Tunnels.Active)
+	open, _ := n.server.Load()
 	return metrics.ProxyStats{
-		Connections: n.conns.open.Load(), Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
+		Connections: open, Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
 	}
 }
 
