@@ -141,7 +141,7 @@ func TestLaneFieldsAreAllThatThePolicyReads(t *testing.T) {
 	}
 	var views fieldViews
 	taken, hits, answers := 0, 0, map[int]int{}
-	for range 200_000 {
+	for range 50_000 {
 		var stored []*cache.Meta
 		for range 1 + r.IntN(2) {
 			_, first := randomFields(r)
