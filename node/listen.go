@@ -15,7 +15,7 @@ import (
 // listen binds one address. An address without a host takes IPv4 and IPv6, or
 // the one of them that the machine has.
 func listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // idle limits end what is dead; the option costs system calls for each connection
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, listenFault(key, addr, err)

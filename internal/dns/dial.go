@@ -49,8 +49,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	if len(addrs) == 0 {
 		return nil, &Error{Host: host, Reason: "no address for " + network}
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.TotalTimeout.D())
-	defer cancel()
+	if len(addrs) > 1 { // else the one attempt has a time-out of its own
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.TotalTimeout.D())
+		defer cancel()
+	}
 	result := race(ctx, len(addrs), o.AttemptDelay.D(),
 		func(ctx context.Context, i int) (net.Conn, error) { return d.connect(ctx, addrs[i]) },
 		func(late net.Conn) { _ = late.Close() })
@@ -103,8 +106,9 @@ func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort) (net.Conn, er
 	if d.dial != nil {
 		return d.dial(ctx, addr)
 	}
+	o := &d.Resolver.o.Connect
 	dialer := net.Dialer{
-		Timeout:   d.Resolver.o.Connect.Timeout.D(),
+		Timeout:   min(o.Timeout, o.TotalTimeout).D(),
 		KeepAlive: -1, // costs system calls for connections that mostly live shortly
 		Control:   d.control,
 	}

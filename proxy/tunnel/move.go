@@ -23,12 +23,11 @@ var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 // moveAll copies small pieces through a buffer, and lets the kernel splice
 // once a bulk transfer is under way.
 func (d *direction) moveAll() error {
-	read, err := d.src.reader()
-	if err != nil {
+	if err := d.inlet.open(d.src); err != nil {
 		return err
 	}
 	for full := 0; ; {
-		buf, n, err := read()
+		buf, n, err := d.inlet.read()
 		if n > 0 {
 			werr := d.write(buf[:n])
 			buffers.Put(buf)
@@ -74,56 +73,61 @@ func (d *direction) splice() (end bool, err error) {
 	}
 }
 
-// reader returns a function that waits for bytes, and only then takes a buffer
-// to read them into, which the caller gives back if n > 0.
-func (s *side) reader() (func() (buf *[copySize]byte, n int, err error), error) {
-	if s.tcp == nil {
-		return plainReader(s.conn), nil
-	}
-	rc, err := s.tcp.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	return rawReader(rc), nil
+// inlet waits for the bytes of a side, and only then takes a buffer to read them
+// into.
+type inlet struct {
+	conn    net.Conn
+	rc      syscall.RawConn       // nil: conn is no TCP, and holds a buffer while it waits
+	attempt func(fd uintptr) bool // tryRead, made once
+
+	buf *[copySize]byte
+	n   int
+	err error
 }
 
-func plainReader(c net.Conn) func() (*[copySize]byte, int, error) {
-	return func() (*[copySize]byte, int, error) {
-		buf := buffers.Get().(*[copySize]byte)
-		n, err := c.Read(buf[:])
-		if n == 0 {
+func (in *inlet) open(s *side) error {
+	in.conn = s.conn
+	if s.tcp == nil {
+		return nil
+	}
+	rc, err := s.tcp.SyscallConn()
+	in.rc, in.attempt = rc, in.tryRead
+	return err
+}
+
+// read returns a buffer that the caller gives back if n > 0.
+func (in *inlet) read() (buf *[copySize]byte, n int, err error) {
+	if in.rc == nil {
+		buf = buffers.Get().(*[copySize]byte)
+		if n, err = in.conn.Read(buf[:]); n == 0 {
 			buffers.Put(buf)
 		}
 		return buf, n, err
 	}
+	if err := in.rc.Read(in.attempt); err != nil {
+		return nil, 0, err
+	}
+	buf, in.buf = in.buf, nil
+	return buf, in.n, in.err
 }
 
-func rawReader(rc syscall.RawConn) func() (*[copySize]byte, int, error) {
-	var buf *[copySize]byte
-	var n int
-	var err error
-	attempt := func(fd uintptr) bool {
-		buf = buffers.Get().(*[copySize]byte)
-		for {
-			n, err = syscall.Read(int(fd), buf[:])
-			if err != syscall.EINTR {
-				break
-			}
+// tryRead reads what there is; false: nothing yet.
+func (in *inlet) tryRead(fd uintptr) bool {
+	buf := buffers.Get().(*[copySize]byte)
+	for {
+		in.n, in.err = syscall.Read(int(fd), buf[:])
+		if !errors.Is(in.err, syscall.EINTR) {
+			break
 		}
-		if n > 0 {
-			return true
-		}
-		buffers.Put(buf)
-		buf, n = nil, 0
-		if err == nil {
-			err = io.EOF
-		}
-		return err != syscall.EAGAIN
 	}
-	return func() (*[copySize]byte, int, error) {
-		if rerr := rc.Read(attempt); rerr != nil {
-			return nil, 0, rerr
-		}
-		return buf, n, err
+	if in.n > 0 {
+		in.buf = buf
+		return true
 	}
+	buffers.Put(buf)
+	in.n = 0
+	if in.err == nil {
+		in.err = io.EOF
+	}
+	return !errors.Is(in.err, syscall.EAGAIN)
 }

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -12,14 +11,13 @@ import (
 )
 
 // relay moves bytes between two connections, each way by itself, until both
-// have ended, one has failed, nothing has moved for too long, or its context
-// ends.
+// have ended, one has failed, nothing has moved for too long, or it is cut off.
 type relay struct {
 	opts   Options
 	client side
 	far    side
-	in     *direction // client to far side
-	out    *direction
+	in     direction // client to far side
+	out    direction
 
 	mu       sync.Mutex // guards what follows
 	over     bool
@@ -65,27 +63,25 @@ func sideOf(c net.Conn) side {
 
 func newRelay(client, far net.Conn, o Options) *relay {
 	r := &relay{opts: o, client: sideOf(client), far: sideOf(far)}
-	r.in = &direction{src: &r.client, dst: &r.far}
-	r.out = &direction{src: &r.far, dst: &r.client}
+	r.in = direction{src: &r.client, dst: &r.far, back: &r.out}
+	r.out = direction{src: &r.far, dst: &r.client, back: &r.in}
 	return r
 }
 
 // run returns when both directions have ended and both connections are closed.
-func (r *relay) run(ctx context.Context) {
+func (r *relay) run() {
 	if r.opts.MaxLifetime > 0 {
 		life := time.AfterFunc(r.opts.MaxLifetime.D(), r.timeOut)
 		defer life.Stop()
 	}
-	stop := context.AfterFunc(ctx, func() { r.reset(func() { r.aborted, r.cut = true, true }) })
-	defer stop()
 	r.mu.Lock()
 	r.since = time.Now()
 	r.watchdog = time.AfterFunc(r.watchEvery(), r.watch)
 	r.mu.Unlock()
 	defer r.watchdog.Stop()
 	var ways sync.WaitGroup
-	ways.Go(func() { r.move(r.out) })
-	r.move(r.in)
+	ways.Go(func() { r.move(&r.out) })
+	r.move(&r.in)
 	ways.Wait()
 	r.finish()
 }
@@ -98,6 +94,9 @@ func (r *relay) move(d *direction) {
 
 // abort ends the relay because something failed.
 func (r *relay) abort() { r.reset(func() { r.aborted = true }) }
+
+// cutOff ends the relay because Shutdown wants it.
+func (r *relay) cutOff() { r.reset(func() { r.aborted, r.cut = true, true }) }
 
 // reset passes a reset on as a reset, so that neither side takes what it got for
 // everything.
@@ -180,11 +179,14 @@ func (r *relay) progress() uint64 {
 // direction is one way through the relay.
 type direction struct {
 	src, dst *side
+	back     *direction // the other way
+	inlet    inlet
 	moved    atomic.Int64 // bytes written to dst
 	ended    atomic.Bool  // src has ended and dst was told
 }
 
-// run moves bytes until src ends, and tells dst that it has.
+// run moves bytes until src ends, and tells dst that it has unless that is
+// about to be closed.
 func (d *direction) run() error {
 	if err := d.moveEarly(); err != nil {
 		return err
@@ -193,6 +195,9 @@ func (d *direction) run() error {
 		return err
 	}
 	d.ended.Store(true)
+	if d.back.ended.Load() {
+		return nil // both connections are closed next
+	}
 	return d.dst.closeWrite()
 }
 

@@ -3,8 +3,10 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 
 // session is one tunnel from its request to its end.
 type session struct {
-	ctx    context.Context // ended by Shutdown, and by a client that leaves before there is a tunnel
+	ctx    context.Context // until there is a tunnel; ended by Shutdown, and by a client that leaves
 	cancel context.CancelCauseFunc
 	client string
 	target string
@@ -24,8 +26,21 @@ type session struct {
 	status int
 	out    Outcome
 
-	mu    sync.Mutex // guards relay against info
+	mu    sync.Mutex // guards both below
 	relay *relay
+	cut   bool
+}
+
+// cutOff ends the session, whatever it is doing.
+func (s *session) cutOff() {
+	s.cancel(errShutdown)
+	s.mu.Lock()
+	s.cut = true
+	r := s.relay
+	s.mu.Unlock()
+	if r != nil {
+		r.cutOff()
+	}
 }
 
 // Info is one open tunnel as the admin's list shows it.
@@ -123,15 +138,15 @@ func (t *Tunnels) Stats() Stats {
 
 // Each calls f for every tunnel that is open when it is called.
 func (t *Tunnels) Each(f func(Info)) {
-	t.mu.Lock()
-	open := make([]*session, 0, len(t.open))
-	for s := range t.open {
-		open = append(open, s)
-	}
-	t.mu.Unlock()
-	for _, s := range open {
+	for _, s := range t.all() {
 		f(s.info())
 	}
+}
+
+func (t *Tunnels) all() []*session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.open))
 }
 
 func (s *session) info() Info {

@@ -112,13 +112,17 @@ var errNoHijack = errors.New("the client's connection cannot be taken over")
 func (s *session) run(client net.Conn, o Options) {
 	s.mu.Lock()
 	s.relay = newRelay(client, s.far, o)
+	cut := s.cut
 	s.mu.Unlock()
+	if cut {
+		s.relay.cutOff()
+	}
 	s.out.Status = s.status
 	n, err := s.relay.client.conn.Write(s.answer)
 	if err != nil {
 		s.relay.abort()
 	} else {
-		s.relay.run(s.ctx)
+		s.relay.run()
 	}
 	s.out.BytesIn, s.out.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()+int64(n)
 	s.out.TimedOut, s.out.Aborted, s.out.Cut = s.relay.verdict()
@@ -140,11 +144,9 @@ func (t *Tunnels) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	t.mu.Lock()
-	for s := range t.open {
-		s.cancel(errShutdown)
+	for _, s := range t.all() {
+		s.cutOff()
 	}
-	t.mu.Unlock()
 	<-idle
 	return ctx.Err()
 }

@@ -402,11 +402,17 @@ func TestShutdown(t *testing.T) {
 	if _, err := br.Peek(5); err != nil {
 		t.Fatal(err)
 	}
-	b.tunnels.Each(func(i Info) {
-		if i.Target != target || i.Client != c.LocalAddr().String() || i.BytesIn != 5 {
-			t.Errorf("listed as %+v", i)
-		}
-	})
+	listed := func() (list []Info) {
+		b.tunnels.Each(func(i Info) { list = append(list, i) })
+		return list
+	}
+	list := listed()
+	for end := time.Now().Add(30 * time.Second); list[0].BytesIn != 5 && time.Now().Before(end); list = listed() {
+		time.Sleep(time.Millisecond) // the count lags behind the bytes
+	}
+	if i := list[0]; len(list) != 1 || i.Target != target || i.Client != c.LocalAddr().String() || i.BytesIn != 5 {
+		t.Errorf("listed as %+v", list)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := b.tunnels.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
