@@ -29,6 +29,7 @@ type exchange struct {
 	stamp   stamp
 	claim   claim
 	content body.Content
+	dates   dateReader
 
 	sent, first, end time.Time
 	serialBefore     uint64

@@ -264,7 +264,7 @@ func TestIdleConnectionsMayEnd(t *testing.T) {
 		stop := make(chan struct{})
 		defer close(stop)
 		p.tasks.Go(func() {
-			for tick := time.Tick(5 * time.Second); ; {
+			for tick := time.Tick(3700 * time.Millisecond); ; {
 				select {
 				case <-stop:
 					return

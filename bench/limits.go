@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func (l limits) most() time.Duration { return l.fresh + l.stale + slack }
 
 // judgeAge looks for an answer that is older than the origin allows, at the time
 // when it was asked for. change is how often objects change.
-func (l limits) judgeAge(h *head, s *stamp, asked time.Time, change time.Duration) (FailureClass, string) {
+func (l limits) judgeAge(h *head, s *stamp, dates *dateReader, asked time.Time, change time.Duration) (FailureClass, string) {
 	if !l.known {
 		return "", ""
 	}
@@ -60,8 +61,8 @@ func (l limits) judgeAge(h *head, s *stamp, asked time.Time, change time.Duratio
 		return Stale, "Age: " + string(h.age) + ", where the origin allows " + (l.fresh + l.stale).String()
 	}
 	if len(h.date) > 0 && l.most() < day {
-		made, err := http.ParseTime(string(h.date))
-		if err == nil && asked.Sub(made) > l.most() {
+		made, ok := dates.read(h.date)
+		if ok && asked.Sub(made) > l.most() {
 			return Stale, "made " + asked.Sub(made).Round(time.Second).String() + " before, by its Date, where the origin allows " + (l.fresh + l.stale).String()
 		}
 	}
@@ -74,6 +75,20 @@ func (l limits) judgeAge(h *head, s *stamp, asked time.Time, change time.Duratio
 	return "", ""
 }
 
-// day is the allowance from which Date is not looked at: no run lasts so long,
-// and reading dates costs more than all the rest.
+// day is the allowance from which Date is not looked at: no run lasts so long.
 const day = 24 * time.Hour
+
+// dateReader reads dates and remembers the last one: they come in rows.
+type dateReader struct {
+	text []byte
+	at   time.Time
+	ok   bool
+}
+
+func (d *dateReader) read(text []byte) (time.Time, bool) {
+	if !bytes.Equal(text, d.text) {
+		at, err := http.ParseTime(string(text))
+		d.text, d.at, d.ok = append(d.text[:0], text...), at, err == nil
+	}
+	return d.at, d.ok
+}

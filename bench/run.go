@@ -216,6 +216,7 @@ func (r *run) newWorker(i int) *worker {
 		number: i, dialer: r.dialer, rules: &r.rules, out: &r.out,
 		fresh: r.config.NewConnections, limit: r.config.Timeout,
 	}
+	w.show = w.example
 	w.conn.buf = make([]byte, bodyBuffer(r.config.Connections))
 	if float64(i) < r.config.SlowReaders*float64(r.config.Connections) {
 		w.conn.pace = &pace{rate: int64(r.config.SlowRate)}

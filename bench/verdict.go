@@ -53,7 +53,7 @@ func (x *exchange) judgeHead(r *rules) {
 		return
 	}
 	x.expectBody()
-	if class, detail := r.limits.judgeAge(&x.h, &x.stamp, x.sent.Add(-r.behind), r.change); class != "" {
+	if class, detail := r.limits.judgeAge(&x.h, &x.stamp, &x.dates, x.sent.Add(-r.behind), r.change); class != "" {
 		x.fail(class, detail)
 	}
 	x.judgeClaim(r)

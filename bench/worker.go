@@ -22,6 +22,7 @@ type worker struct {
 	conn wire
 	x    exchange
 	s    sample
+	show func() string // example, made once
 }
 
 // outlet closes the connections of all workers when a run is cut short.
@@ -189,7 +190,7 @@ func (w *worker) summarize(j job, free time.Time) {
 	*s = sample{
 		class: x.claim.class, failure: x.fault.class, status: x.h.status, node: x.claim.node,
 		bytes: x.got + int64(x.headLen), fetched: x.claim.fetched, late: -1,
-		service: x.end.Sub(x.sent), ttfb: x.first.Sub(x.sent), example: w.example,
+		service: x.end.Sub(x.sent), ttfb: x.first.Sub(x.sent), example: w.show,
 	}
 	s.latency = s.service
 	if !j.due.IsZero() {

@@ -93,6 +93,9 @@ func (p *part) unchanged(r request) bool {
 		}
 		return false
 	}
+	if r.since == "" {
+		return false
+	}
 	since, err := http.ParseTime(r.since)
 	return err == nil && !p.modifiedAt().After(since)
 }
