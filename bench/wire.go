@@ -50,7 +50,7 @@ func parseHead(b []byte, h *head) (n int, err error) {
 			return 0, nil
 		}
 		n += m
-		if len(line) == 1 { // only its CR
+		if string(line) == "\r" {
 			break
 		}
 		if err := h.field(line); err != nil {

@@ -34,6 +34,7 @@ func TestParseHead(t *testing.T) {
 		{"HTTP/1.1 200 OK\r\nX : a\r\n\r\n", 0, 0, false},
 		{"HTTP/1.1 200 OK\r\n: a\r\n\r\n", 0, 0, false},
 		{"HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n", 0, 0, false},
+		{"HTTP/1.1 200 OK\r\n0\n", 0, 0, false},
 		{"HTTP/1.1 099 OK\r\n\r\n", 0, 0, false},
 		{"HTTP/1.1 20x OK\r\n\r\n", 0, 0, false},
 		{"HTTP/2.0 200 OK\r\n\r\n", 0, 0, false},
