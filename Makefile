@@ -14,7 +14,7 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build run test race fuzz lint bench ci docs docs-check man completions install clean
+.PHONY: build run test race fuzz lint bench performance ci docs docs-check man completions install clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cachenode ./cmd/cachenode
@@ -48,6 +48,15 @@ $(GOLANGCI):
 
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The tables of docs/performance.md, beside squid, nginx and trafficserver where
+# they are installed. To try it: make performance PERF_DUR=1s PERF_ROUNDS=2 PERF_DOC=-
+PERF_DUR    ?= 4s
+PERF_ROUNDS ?= 5
+PERF_DOC    ?= docs/performance.md
+
+performance: build
+	$(GO) run ./internal/perfdoc -program ./bin/cachenode -doc $(PERF_DOC) -duration $(PERF_DUR) -rounds $(PERF_ROUNDS)
 
 ci:
 	.ci/run

@@ -153,12 +153,11 @@ func (c *comparison) start(ctx context.Context) error {
 	}
 	for _, name := range c.o.Against {
 		err := c.launch(ctx, name)
-		if missing, ok := errors.AsType[*rival.MissingError](err); ok {
-			c.missing = append(c.missing, missing.Error())
-			continue
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
 			return err
+		case err != nil: // missing, or it does not start: the others can still be compared
+			c.missing = append(c.missing, err.Error())
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ type Report struct {
 	Workload    []report.Setting `json:"workload"`
 	Targets     []Target         `json:"targets"` // the others are held against the first
 	Ratios      []Ratio          `json:"ratios"`
-	Missing     []string         `json:"missing"` // what was asked for and is not installed
+	Missing     []string         `json:"missing"` // what was asked for and is not installed or does not start
 	Warnings    []string         `json:"warnings"`
 }
 

@@ -34,6 +34,8 @@ var floorOf = map[string]int{
 	"internal":  0,
 	// The generator of the configuration's documents reads the Options of all.
 	"internal/configdoc": 5,
+	// The generator of docs/performance.md runs and reads bench compare.
+	"internal/perfdoc": 5,
 	// Tests that start whole nodes.
 	"internal/clustertest": 5,
 }
