@@ -17,7 +17,7 @@ import (
 const commandTime = 30 * time.Second
 
 // labs numbers the labs of a process, so that two can stand side by side.
-var labs atomic.Uint32 //nolint:gochecknoglobals // names of namespaces are global too
+var labs atomic.Uint32
 
 // Lab is a switch in a namespace of its own, and the hosts plugged into it. Its
 // methods belong to the goroutine of the test; those of Host may be called from

@@ -1,0 +1,313 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cachenode/cachenode/peer"
+)
+
+// Address takes the virtual IP and gives it up on this machine.
+type Address interface {
+	// Probe asks the link whether somebody has the address, and the default
+	// gateway whether it is there, until ctx ends.
+	Probe(ctx context.Context, gateway bool) Probe
+	// Hold puts the address on this machine for the time of the lease, or renews
+	// that. From is the ID of the member that hands it over; empty: nobody does.
+	Hold(from string) error
+	// Announce tells the link that the address is here. It does not block.
+	Announce()
+	// Release takes the address away. To is the ID of the member that has taken it
+	// over in a planned hand-over; empty: in any other case.
+	Release(to string) error
+}
+
+// Event is something that the link reports.
+type Event struct {
+	Conflict net.HardwareAddr // somebody else uses the address; nil: another event
+	Carrier  bool             // for other events: whether the link has a carrier
+}
+
+// Wire carries packets between members.
+type Wire interface {
+	// Send sends a datagram to a member, and does not block.
+	Send(to *peer.Member, b []byte)
+	// Receive waits for the next datagram, until ctx ends. It returns a part of
+	// buf, which has room for MaxPacket bytes.
+	Receive(ctx context.Context, buf []byte) ([]byte, error)
+}
+
+// Memory is what a node keeps over a restart.
+type Memory struct {
+	Term uint64 `json:"term"`
+	Last string `json:"last"` // ID of the last holder
+}
+
+// Deps are what an Election works with.
+type Deps struct {
+	Log       *slog.Logger
+	Directory peer.Directory
+	Address   Address
+	Events    <-chan Event // nil: the link reports nothing
+	Wire      Wire
+	Key       Key
+	MAC       net.HardwareAddr // of the interface; nil: it has none
+	Memory    Memory           // of an earlier run
+	// Changed is told of every change, one at a time; it must not block. nil:
+	// nobody is.
+	Changed func(Status)
+}
+
+// Status is how this node stands in the election.
+type Status struct {
+	State  State     `json:"state"`
+	Since  time.Time `json:"since"` // of State
+	Reason Reason    `json:"reason"`
+	Term   uint64    `json:"term"`
+	Holder string    `json:"holder"` // ID; empty: nobody, or not known
+	Last   string    `json:"last"`   // ID of the last holder
+	Voters int       `json:"voters"` // members that count for a quorum
+	// Transitions is how often this node took the address.
+	Transitions uint64 `json:"transitions"`
+}
+
+// Election is the part of a node in the election.
+type Election struct {
+	d      Deps
+	t      timing
+	m      *machine
+	status atomic.Pointer[Status]
+
+	packets  chan Packet // from the reader to the machine
+	probes   chan probed
+	orders   chan order
+	ended    chan struct{}
+	probing  *errgroup.Group
+	probeCtx context.Context // of the run, for probes that the machine begins
+	dropped  atomic.Uint64
+}
+
+type probed struct {
+	sequence uint64
+	probe    Probe
+}
+
+// order is a command to the machine.
+type order struct {
+	to   string // move: the member's ID, or empty for any
+	stop bool
+	done chan error // capacity 1
+}
+
+// New returns an election that waits for Run.
+func New(o Options, d Deps) *Election {
+	e := &Election{
+		d: d, t: timingOf(&o),
+		packets: make(chan Packet, 64), // a burst of all members' answers
+		probes:  make(chan probed, 1),  // one at a time
+		orders:  make(chan order),
+		ended:   make(chan struct{}),
+	}
+	e.m = newMachine(d.Directory.View().Self, e.t, e, d.Log)
+	e.status.Store(&Status{Reason: Starting, Since: time.Now(), Term: d.Memory.Term, Last: d.Memory.Last})
+	return e
+}
+
+// Status is how this node stands now.
+func (e *Election) Status() Status { return *e.status.Load() }
+
+// Dropped counts the packets that were not from a member or came twice.
+func (e *Election) Dropped() uint64 { return e.dropped.Load() }
+
+// Run takes part in the election until ctx ends. Then a holder gives the
+// address up at once; Stop before it hands it over.
+func (e *Election) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	e.probing, e.probeCtx = g, ctx
+	g.Go(func() error { return e.read(ctx) })
+	g.Go(func() error { return e.loop(ctx) })
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Move hands the address to a member, or to the first that is willing if id is
+// empty, and waits until it has it. Only the holder can do that.
+func (e *Election) Move(ctx context.Context, id string) error { return e.order(ctx, order{to: id}) }
+
+// Stop hands the address over if this node holds it, and claims it no more. It
+// waits until the address is gone from this node.
+func (e *Election) Stop(ctx context.Context) error { return e.order(ctx, order{stop: true}) }
+
+func (e *Election) order(ctx context.Context, o order) error {
+	o.done = make(chan error, 1)
+	select {
+	case e.orders <- o:
+	case <-e.ended:
+		return ErrNotHolder
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-e.ended:
+		return ErrNotHolder
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read takes packets from the wire to the machine.
+func (e *Election) read(ctx context.Context) error {
+	buf := make([]byte, MaxPacket)
+	for {
+		b, err := e.d.Wire.Receive(ctx, buf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("receive from members: %w", err)
+		}
+		p, err := Parse(b, e.d.Key)
+		if err != nil {
+			e.dropped.Add(1)
+			e.d.Log.Debug("dropped a datagram", "error", err)
+			continue
+		}
+		select {
+		case e.packets <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// loop is the one goroutine of the machine.
+func (e *Election) loop(ctx context.Context) error {
+	defer close(e.ended)
+	views, stop := e.d.Directory.Watch()
+	defer stop()
+	m := e.m
+	m.start(time.Now(), e.d.Directory.View(), e.d.Memory)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if m.state.Holds() {
+				m.giveUp(time.Now(), Stopped)
+			}
+			e.publish()
+			return ctx.Err()
+		case p := <-e.packets:
+			if !m.onPacket(time.Now(), p) {
+				e.dropped.Add(1)
+			}
+		case v := <-views:
+			m.onView(time.Now(), v)
+		case r := <-e.probes:
+			m.onProbe(time.Now(), r.sequence, r.probe)
+		case o := <-e.orders:
+			e.obey(o)
+		case ev := <-e.d.Events:
+			e.onEvent(ev)
+		case <-timer.C:
+			m.tick(time.Now())
+		}
+		e.publish()
+		now := time.Now()
+		timer.Reset(max(m.due(now).Sub(now), time.Millisecond))
+	}
+}
+
+func (e *Election) onEvent(ev Event) {
+	if ev.Conflict != nil {
+		e.m.onConflict(time.Now(), ev.Conflict)
+		return
+	}
+	e.m.onLink(time.Now(), ev.Carrier)
+}
+
+func (e *Election) obey(o order) {
+	now := time.Now()
+	done := func(err error) { o.done <- err } // capacity 1, called once
+	if !o.stop {
+		e.m.move(now, o.to, done)
+		return
+	}
+	e.m.stop = true
+	e.m.dropAsk(now)
+	if !e.m.state.Holds() {
+		done(nil)
+		return
+	}
+	e.m.move(now, "", func(err error) {
+		if errors.Is(err, ErrNoSuccessor) && e.m.state.Holds() {
+			e.m.giveUp(time.Now(), Stopped)
+		}
+		if errors.Is(err, ErrNoSuccessor) || !e.m.state.Holds() {
+			err = nil // it is gone from this node, which was asked for
+		}
+		done(err)
+	})
+}
+
+// publish shows the machine's state to readers.
+func (e *Election) publish() {
+	m := e.m
+	s := Status{
+		State: m.state, Since: m.since, Reason: m.reason, Term: m.term,
+		Holder: m.holder, Last: m.last, Voters: len(m.counted), Transitions: m.Transitions,
+	}
+	if old := e.status.Load(); *old == s {
+		return
+	}
+	e.status.Store(&s)
+	if e.d.Changed != nil {
+		e.d.Changed(s)
+	}
+}
+
+// The effects of the machine.
+
+func (e *Election) send(p Packet, to []string) {
+	p.MAC = hardware(e.d.MAC)
+	b := p.Append(make([]byte, 0, 256), e.d.Key)
+	for _, id := range to {
+		if member := e.m.view.ByID(id); member != nil {
+			e.d.Wire.Send(member, b)
+		}
+	}
+}
+
+func (e *Election) probe(sequence uint64, gateway bool) {
+	e.probing.Go(func() error {
+		ctx, cancel := context.WithTimeout(e.probeCtx, e.t.probe)
+		defer cancel()
+		p := e.d.Address.Probe(ctx, gateway)
+		select {
+		case e.probes <- probed{sequence, p}:
+		case <-e.probeCtx.Done():
+		}
+		return nil
+	})
+}
+
+func (e *Election) hold(from string) error { return e.d.Address.Hold(from) }
+
+func (e *Election) announce() { e.d.Address.Announce() }
+
+func (e *Election) release(to string) {
+	if err := e.d.Address.Release(to); err != nil {
+		e.d.Log.Error("could not take the virtual ip off this machine", "error", err)
+	}
+}
