@@ -167,14 +167,20 @@ func latencies(b *strings.Builder, all []measurement, targets []string) {
 	}
 }
 
-// notes are what a reader must know: failures, noise, targets that fell out.
+// notes are what a reader must know: failures, targets that fell out, noise.
 func notes(b *strings.Builder, all []measurement) {
+	noise := 0.0
 	for i := range all {
+		for _, t := range all[i].report.Targets {
+			noise = max(noise, t.Figures["others_cpus"].Max)
+		}
 		for _, w := range all[i].report.Warnings {
-			fmt.Fprintf(b, "\n- %s: %s", all[i].row.name, strings.ReplaceAll(w, "|", "/"))
+			if !strings.Contains(w, "others used up to") { // told once below
+				fmt.Fprintf(b, "\n- %s: %s", all[i].row.name, w)
+			}
 		}
 	}
-	b.WriteString("\n")
+	fmt.Fprintf(b, "\n- Noise: what is not part of the runs used at most %.2f processors in one of them.\n", noise)
 }
 
 // digits shows three of them.

@@ -11,7 +11,7 @@ import (
 func measured() []measurement {
 	value := func(v float64) *float64 { return &v }
 	round := func(cpu, rate float64) compare.Round {
-		return compare.Round{Requests: 100, CPUPerRequest: value(cpu), CPUPerGB: value(cpu * 1000), Rate: value(rate), P50: value(0.001), P99: value(0.0025)}
+		return compare.Round{Requests: 100, CPUPerRequest: value(cpu), CPUPerGB: value(cpu * 1000), Rate: value(rate), P50: value(0.001), P99: value(0.0025), Others: value(0.7)}
 	}
 	report := func(targets ...compare.Target) *compare.Report {
 		r := &compare.Report{
@@ -42,6 +42,7 @@ func TestRender(t *testing.T) {
 		"| memory hit 1 KB | 20000 (20000–20000) | 90000 (90000–90000) | 45000 (40000–50000) |",
 		"| memory hit 1 KB | 1.00 · 2.50 | 1.00 · 2.50 | 1.00 · 2.50 |",
 		"    cachenode bench compare --x\n",
+		"- Noise: what is not part of the runs used at most 0.70 processors in one of them.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no\n%s\nin\n%s", want, text)
