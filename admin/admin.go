@@ -68,6 +68,9 @@ type Deps struct {
 	// Neighbors lists parents and peers for the manager page server_list. Nil:
 	// none.
 	Neighbors func() []Neighbor
+	// Membership and Secrets are the cluster. Nil: the node is in none.
+	Membership Membership
+	Secrets    Secrets
 }
 
 const (

@@ -43,7 +43,18 @@ func (p Purge) Validate() error {
 
 // PurgeResult says what a purge removed.
 type PurgeResult struct {
-	Objects int64 `json:"objects"` // removed
+	Objects int64 `json:"objects"` // removed, on all nodes
+	// Nodes are the members of the cluster, each with its answer; none when the
+	// node is in no cluster.
+	Nodes []NodePurge `json:"nodes,omitempty"`
+}
+
+// NodePurge is the answer of one node to a purge.
+type NodePurge struct {
+	Node    string `json:"node"`
+	Objects int64  `json:"objects"`
+	Later   bool   `json:"later,omitempty"` // no answer: it purges when it returns
+	Error   string `json:"error,omitempty"`
 }
 
 // ReloadResult says what a reload changed, by configuration key.

@@ -28,6 +28,7 @@ func (s *Server) routes() http.Handler {
 	page("GET /api/v1/requests", accessControl, s.requests)
 	page("POST /api/v1/purge", accessControl, s.purge)
 	page("POST /api/v1/reload", accessControl, s.reload)
+	s.clusterRoutes(page)
 
 	page("GET /debug/pprof/", accessControl, pprof.Index)
 	page("GET /debug/pprof/cmdline", accessControl, pprof.Cmdline)
@@ -102,6 +103,6 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	for _, p := range managerPages() {
 		fmt.Fprintf(&b, "<li><a href=\"%s%s\">%s</a>: %s</li>\n", managerPrefix, p.name, p.name, p.title)
 	}
-	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>; <code>/debug/pprof/</code></p></body></html>\n")
+	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>, <code>members</code>; <code>/debug/pprof/</code></p></body></html>\n")
 	_, _ = w.Write([]byte(b.String())) // the caller has gone: nobody to tell
 }

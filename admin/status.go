@@ -21,6 +21,7 @@ type Status struct {
 	DataDir    string        `json:"data_dir"`    // where the store is
 	ConfigFile string        `json:"config_file"` // empty: defaults
 	LastReload *ReloadStatus `json:"last_reload"` // null: never reloaded
+	Cluster    *ClusterState `json:"cluster"`     // null: standalone
 	Warnings   []string      `json:"warnings"`    // what the operator should know, for example why the store is read-only
 
 	UptimeSeconds float64 `json:"uptime_seconds"`
@@ -37,6 +38,13 @@ type Status struct {
 	Total   Traffic `json:"total"`
 	Last5m  Traffic `json:"last_5m"`
 	Last60m Traffic `json:"last_60m"`
+}
+
+// ClusterState is the cluster in short.
+type ClusterState struct {
+	Name   string         `json:"name"`
+	Gossip string         `json:"gossip"` // where this node is in it
+	Nodes  map[string]int `json:"nodes"`  // by state
 }
 
 // ReloadStatus is how the last reload went.
@@ -108,6 +116,9 @@ type Neighbor struct {
 	RTT       time.Duration
 	LastFail  time.Time // zero: never
 }
+
+// Status is what a call for it answers now.
+func (s *Server) Status() Status { return s.fullStatus(time.Now()) }
 
 // fullStatus adds to the node's words what the metrics know.
 func (s *Server) fullStatus(now time.Time) Status {

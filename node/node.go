@@ -62,7 +62,7 @@ type Node struct {
 	admin     *admin.Server
 	server    *http1.Server
 	listeners []net.Listener
-	services  []acl.Service // where this node listens; complete before Run
+	clusterParts
 
 	serving, stopping atomic.Bool
 	abort             chan struct{} // closed by Abort
@@ -90,7 +90,7 @@ func New(ctx context.Context, o Options, d Deps) (*Node, error) {
 	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
 	n.now.Store(&o)
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListeners, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
+		n.openData, n.openListeners, n.openCluster, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -138,8 +138,16 @@ func (n *Node) Run(ctx context.Context) error {
 	defer endWork()
 	g, failed := errgroup.WithContext(work)
 	n.start(failed, g)
+	arriving, arrived := context.WithCancel(failed)
+	unless := context.AfterFunc(ctx, arrived)
+	n.arrive(arriving)
+	unless()
+	arrived()
+	for _, ln := range n.listeners {
+		g.Go(func() error { return n.serve(ln) })
+	}
 	n.serving.Store(true)
-	n.log.Info("ready", "listen", n.listening(), "data", n.o.Data)
+	n.log.Info("ready", "listen", n.listening(), "data", n.o.Data, "cluster", n.place())
 	n.notify(stateReady)
 	g.Go(func() error {
 		select {
@@ -156,12 +164,9 @@ func (n *Node) Run(ctx context.Context) error {
 	return nil
 }
 
-// start runs every part of the node in g; ctx ends when the node has stopped
-// serving, or a part has failed.
+// start runs every part of the node but the listeners in g; ctx ends when the
+// node has stopped serving, or a part has failed.
 func (n *Node) start(ctx context.Context, g *errgroup.Group) {
-	for _, ln := range n.listeners {
-		g.Go(func() error { return n.serve(ln) })
-	}
 	parts := map[string]func(context.Context) error{
 		"access log": n.records.run,
 		"store":      n.store.Run,
@@ -169,6 +174,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 		"admin":      n.admin.Run,
 		"metrics":    n.metrics.Run,
 		"watchdog":   n.watchdog,
+		"cluster":    n.runCluster,
 	}
 	if n.siblings != nil {
 		parts["siblings"] = n.siblings.run
@@ -204,6 +210,9 @@ const settle = 5 * time.Second
 // rest.
 func (n *Node) stop() {
 	n.stopping.Store(true)
+	if n.cluster != nil {
+		n.cluster.SetDraining(true)
+	}
 	wait := n.Options().StopTimeout.D()
 	n.notify(stateStopping(wait))
 	n.log.Info("stopping: requests and tunnels in flight may end", "deadline", wait)

@@ -31,6 +31,7 @@ func options(t *testing.T) Options {
 	t.Helper()
 	o := DefaultOptions()
 	o.Name = "n1"
+	o.Standalone = true
 	o.Listen = []string{"127.0.0.1:0"}
 	o.Admin.Listen = "127.0.0.1:0"
 	o.Data = t.TempDir()

@@ -33,7 +33,7 @@ func (n *Node) openListeners(ctx context.Context) error {
 		}
 		n.onStop("listener "+addr, func() error { return ignoreClosed(ln.Close()) })
 		n.listeners = append(n.listeners, ln)
-		n.services = append(n.services, acl.Service{Addr: addrPort(ln.Addr()), Proxy: true})
+		n.ownServices = append(n.ownServices, acl.Service{Addr: addrPort(ln.Addr()), Proxy: true})
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (n *Node) openAccess(context.Context) error {
 // newAccess compiles the rules, which also keep requests off this node's own
 // addresses.
 func (n *Node) newAccess(o acl.Options) (*acl.List, error) {
-	o.Services = func() []acl.Service { return n.services }
+	o.Services = n.services
 	return acl.New(o)
 }
 
@@ -125,17 +125,22 @@ func (n *Node) openAdmin(context.Context) error {
 	if err != nil {
 		return &Fault{Err: err, Config: true}
 	}
-	n.admin, err = admin.New(n.o.Admin, admin.Deps{
+	d := admin.Deps{
 		Node: view{n}, Metrics: n.metrics, Log: n.log,
 		Dir: n.o.Data, Token: token, Name: n.o.Name,
 		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests, Connections: n.connections,
-	})
+	}
+	if n.cluster != nil {
+		d.Membership, d.Secrets = membership{n}, membership{n}
+	}
+	n.admin, err = admin.New(n.o.Admin, d)
 	if err != nil {
 		return adminFault(n.o, err)
 	}
 	n.onStop("admin", n.admin.Close)
 	if a := n.admin.Addr(); a != nil {
-		n.services = append(n.services, acl.Service{Addr: addrPort(a)})
+		n.ownServices = append(n.ownServices, acl.Service{Addr: addrPort(a)})
+		n.tellAdmin(a)
 	}
 	return nil
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/units"
+	"github.com/cachenode/cachenode/peer"
 	"github.com/cachenode/cachenode/peer/sibling"
 	"github.com/cachenode/cachenode/proxy"
 )
@@ -38,9 +41,11 @@ type Options struct {
 	// missing. Empty takes /var/lib/cachenode for root and ./cachenode-data for
 	// other users.
 	Data string `yaml:"data"`
-	// Standalone opens no address but those of the proxy and of admin, now and
-	// when there is a cluster to join.
+	// Standalone opens no address but those of the proxy and of admin: the node
+	// is in no cluster, and cluster has no effect.
 	Standalone bool `yaml:"standalone"`
+	// Cluster is the node's place in a cluster of caches.
+	Cluster peer.Options `yaml:"cluster"`
 	// MemoryLimit is the size the Go heap aims to stay under by collecting
 	// garbage more often; it is a goal, not a bound. 0 takes store.memory and
 	// 96 MiB, more when many connections need it, and never over 90 % of the
@@ -92,6 +97,7 @@ func DefaultOptions() Options {
 		StopTimeout: units.Duration(30 * time.Second),
 		Log:         LogOptions{Level: Level(slog.LevelInfo), Format: "text"},
 		Server:      http1.DefaultOptions(),
+		Cluster:     peer.DefaultOptions(),
 		ACL:         acl.DefaultOptions(),
 		Proxy:       proxy.DefaultOptions(),
 		Cache:       cache.DefaultOptions(),
@@ -113,6 +119,7 @@ func (o *Options) Validate() error {
 	return errors.Join(
 		o.validate(),
 		under("server", o.serverOptions().Validate()),
+		under("cluster", o.Cluster.Validate()),
 		under("acl", o.ACL.Validate()),
 		under("proxy", o.Proxy.Validate()),
 		under("cache", policyErr),
@@ -197,9 +204,19 @@ func isToken(s string) bool {
 	})
 }
 
-// Resolve fills in what the defaults leave to the machine: the name and the
-// data directory.
+// Resolve fills in what the defaults leave to the machine or to other keys: the
+// name, the data directory, and with cluster.bind the addresses of the proxy
+// and, on loopback, of admin, so that several nodes fit on one machine.
 func (o *Options) Resolve() {
+	if ip, err := netip.ParseAddr(o.Cluster.Bind); err == nil && !o.Standalone {
+		d := DefaultOptions()
+		if slices.Equal(o.Listen, d.Listen) {
+			o.Listen = []string{net.JoinHostPort(ip.String(), "3128")}
+		}
+		if o.Admin.Listen == d.Admin.Listen && ip.IsLoopback() {
+			o.Admin.Listen = net.JoinHostPort(ip.String(), "3180")
+		}
+	}
 	if o.Name == "" {
 		o.Name = hostName()
 	}

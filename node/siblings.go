@@ -52,7 +52,7 @@ func (n *Node) openSiblings(ctx context.Context) error {
 		}
 		n.onStop("icp", e.Close)
 		for _, addr := range e.Addrs() {
-			n.services = append(n.services, acl.Service{Addr: addr})
+			n.ownServices = append(n.ownServices, acl.Service{Addr: addr})
 		}
 		s.endpoint, d.ICP = e, e
 	}

@@ -20,7 +20,10 @@ func (v view) Status() admin.Status {
 	st := admin.Status{
 		Name: o.Name, Version: n.d.Version, PID: os.Getpid(), Started: n.started,
 		State: n.stateName(), DataDir: o.Data, ConfigFile: n.d.ConfigFile,
-		LastReload: n.lastReload.Load(), Warnings: o.Warnings(),
+		LastReload: n.lastReload.Load(), Warnings: o.Warnings(), Cluster: n.clusterState(),
+	}
+	if n.cluster != nil {
+		st.Warnings = append(st.Warnings, n.cluster.Warnings()...)
 	}
 	for _, a := range n.Addrs() {
 		st.Listen = append(st.Listen, a.String())
@@ -70,7 +73,7 @@ func (n *Node) record(e *accesslog.Entry) {
 }
 
 func (n *Node) sources() metrics.Sources {
-	return metrics.Sources{
+	s := metrics.Sources{
 		Cache:      n.cacheStats,
 		Proxy:      n.proxyStats,
 		ICP:        n.siblings.icpStats,
@@ -78,6 +81,10 @@ func (n *Node) sources() metrics.Sources {
 		Draining:   n.Stopping,
 		LogDropped: func() uint64 { return n.records.dropped() },
 	}
+	if n.cluster != nil {
+		s.Members, s.GossipRejected = n.memberCounts, n.cluster.Rejected
+	}
+	return s
 }
 
 func (n *Node) proxyStats() metrics.ProxyStats {

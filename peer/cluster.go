@@ -240,12 +240,13 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { c.saveAll(work); return nil })
 	c.ops.Lock()
 	s, err := c.startStay(c.Identity())
+	c.stay.Store(s)
 	c.ops.Unlock()
 	if err != nil {
+		close(c.ended)
 		cancel()
 		return errors.Join(err, g.Wait())
 	}
-	c.stay.Store(s)
 	g.Go(func() error { c.announceAll(work); return nil })
 	g.Go(func() error { c.keepRoster(work); return nil })
 	g.Go(func() error { c.lookUpJoin(work); return nil })

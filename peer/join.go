@@ -168,7 +168,8 @@ func Check(ctx context.Context, addr string, tok Token, o Options, d Deps) error
 	if c.id, err = loadOrCreateNodeID(d.Dir); err != nil {
 		return err
 	}
-	c.wire = &wire{net: &sockets{}, sec: mutualTLS{}, log: d.Log}
+	own, _ := netip.ParseAddr(o.Bind) // none: the system chooses
+	c.wire = &wire{net: &sockets{addr: netip.AddrPortFrom(own, 0)}, sec: mutualTLS{}, log: d.Log}
 	_, err = c.reach(ctx, addr, tok.Identity())
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const pathKeys = "/keys"
@@ -41,8 +42,8 @@ func (c *Cluster) Keys() []KeyInfo {
 // Rotate replaces the key on all members, while they stay in touch. Members that
 // are away would be locked out, so that there must be none unless force is set.
 func (c *Cluster) Rotate(ctx context.Context, force bool) (KeyInfo, error) {
-	if away := c.View().Count(Failed) + c.stopped(); away > 0 && !force {
-		return KeyInfo{}, &CallError{Status: 409, Message: fmt.Sprintf("%d of the members are away and would be locked out", away)}
+	if away := c.View().Away(); len(away) > 0 && !force {
+		return KeyInfo{}, &AwayError{Names: away}
 	}
 	k := NewKey()
 	for _, step := range []string{stepInstall, stepUse, stepRetire} {
@@ -54,16 +55,11 @@ func (c *Cluster) Rotate(ctx context.Context, force bool) (KeyInfo, error) {
 	return KeyInfo{Fingerprint: k.Fingerprint(), Used: true}, nil
 }
 
-// stopped counts the members that are expected back.
-func (c *Cluster) stopped() (n int) {
-	c.do(func() {
-		for _, e := range c.roster.entries {
-			if e.bye == byeStop && !e.State.Up() {
-				n++
-			}
-		}
-	})
-	return n
+// AwayError means that members are not there to get the new key.
+type AwayError struct{ Names []string }
+
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("not all members are there, and the new key would lock out %s", strings.Join(e.Names, ", "))
 }
 
 // rotateStep has every member, this one last, take one step.

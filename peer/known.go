@@ -92,3 +92,10 @@ func loadKnown(dir, clusterID string) (k known, err error) {
 	}
 	return k, nil
 }
+
+// HasMet reports whether the node of a data directory has met other members of
+// its cluster that it would look for.
+func HasMet(dir string, id Identity) bool {
+	k, err := loadKnown(dir, id.ID)
+	return err == nil && slices.ContainsFunc(k.Members, func(m knownMember) bool { return !m.Left })
+}

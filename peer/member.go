@@ -40,6 +40,7 @@ type Member struct {
 	Name  string // what operators call it; unique among those that are up
 	State State
 	Since time.Time // when this node saw it take its State
+	Away  bool      // it is not up, and expected back
 	Meta
 	// Gossip is where its gossip is: datagrams, and streams between members.
 	Gossip netip.AddrPort
@@ -64,6 +65,10 @@ func (m *Member) Proxy() netip.AddrPort { return at(m.Addr, m.ProxyPort) }
 
 // ICP is where the member answers ICP; invalid when it does not.
 func (m *Member) ICP() netip.AddrPort { return at(m.Addr, m.ICPPort) }
+
+// Admin is the address of the member's admin interface; invalid when others
+// cannot reach it.
+func (m *Member) Admin() netip.AddrPort { return at(m.Addr, m.AdminPort) }
 
 func at(a netip.Addr, port uint16) netip.AddrPort {
 	if port == 0 || !a.IsValid() {

@@ -171,7 +171,9 @@ func (r *roster) view() *View {
 	r.seq++
 	list := make([]Member, 0, len(r.entries))
 	for _, e := range r.entries {
-		list = append(list, e.Member)
+		m := e.Member
+		m.Away = !m.State.Up() && e.bye != byeLeft
+		list = append(list, m)
 	}
 	return newView(r.seq, r.cluster, r.self, list)
 }

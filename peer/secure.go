@@ -40,8 +40,12 @@ func (mutualTLS) client(ctx context.Context, conn net.Conn, r *ring, proto strin
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return c, nil
+	return opaque{c}, nil
 }
+
+// opaque keeps net/http from seeing that a stream is TLS: it would take the
+// protocol for its own business.
+type opaque struct{ net.Conn }
 
 func (mutualTLS) server(ctx context.Context, conn net.Conn, r *ring) (net.Conn, string, error) {
 	c := tls.Server(conn, &tls.Config{
@@ -57,7 +61,7 @@ func (mutualTLS) server(ctx context.Context, conn net.Conn, r *ring) (net.Conn, 
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, "", errors.Join(err, conn.Close())
 	}
-	return c, c.ConnectionState().NegotiatedProtocol, nil
+	return opaque{c}, c.ConnectionState().NegotiatedProtocol, nil
 }
 
 // verify accepts the certificates made of our keys.

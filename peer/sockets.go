@@ -75,7 +75,7 @@ func (s *sockets) Accept() (net.Conn, error) { return s.tcp.Accept() }
 // Dial comes from the address that the others know.
 func (s *sockets) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: 15 * time.Second}
-	if a := s.addr.Addr(); !a.IsUnspecified() && a.Is4() == to.Addr().Is4() {
+	if a := s.addr.Addr(); a.IsValid() && !a.IsUnspecified() && a.Is4() == to.Addr().Is4() {
 		d.LocalAddr = &net.TCPAddr{IP: a.AsSlice()}
 	}
 	return d.DialContext(ctx, "tcp", to.String())

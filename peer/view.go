@@ -69,6 +69,16 @@ func (v *View) Others() []Member {
 	return slices.DeleteFunc(slices.Clone(v.Members), func(m Member) bool { return m.ID == v.Self || !m.State.Up() })
 }
 
+// Away names the members that are not up and expected back.
+func (v *View) Away() (names []string) {
+	for i := range v.Members {
+		if v.Members[i].Away {
+			names = append(names, v.Members[i].Name)
+		}
+	}
+	return names
+}
+
 // Count is how many members are in a state.
 func (v *View) Count(s State) (n int) {
 	for i := range v.Members {

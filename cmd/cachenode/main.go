@@ -9,7 +9,10 @@ import (
 	"os"
 )
 
-func main() { os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	hideToken()
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // execute runs one command line and returns its exit code.
 func execute(args []string, in io.Reader, out, errOut io.Writer) int {

@@ -212,7 +212,7 @@ func launch(t *testing.T, config string) *command {
 	}
 	c.Cmd = exec.Command(os.Args[0], "run", "--config", file, "--data", c.data,
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--memory", "8MiB", "--disk", "64MiB", "--allow-to", "127.0.0.0/8")
+		"--memory", "8MiB", "--disk", "64MiB", "--allow-to", "127.0.0.0/8", "--standalone")
 	c.Env = append(os.Environ(), asCommand+"=1", "NOTIFY_SOCKET=", "JOURNAL_STREAM=")
 	c.Stdout, c.Stderr = c, c
 	if err := c.Start(); err != nil {

@@ -12,11 +12,15 @@ func newRoot() (root *cobra.Command, began *bool) {
 		Use:   "cachenode",
 		Short: "A caching forward proxy",
 		Long: `cachenode is a caching forward proxy: clients ask it for web pages, it fetches
-them once and answers from its store from then on (RFC 9111).
+them once and answers from its store from then on (RFC 9111). Nodes that join
+each other make a cluster.
 
   cachenode run                      start a node
   cachenode status                   how the node on this machine is
   cachenode purge URL                take something out of its store
+  cachenode join HOST                make the node on this machine, or a new one, a member of
+                                     the cluster that HOST is in
+  cachenode members                  list the nodes of the cluster
   cachenode config example           a configuration file with every key
   cachenode bench                    load a proxy, and check what it answers
 
@@ -31,6 +35,7 @@ bench threshold missed.`,
 		RunE:               func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
-	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(), newBench(), newVersion(), newMan())
+	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(),
+		newJoin(), newMembers(), newToken(), newLeave(), newForget(), newKey(), newBench(), newVersion(), newMan())
 	return root, began
 }

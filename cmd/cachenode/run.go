@@ -27,10 +27,15 @@ func newRun() *cobra.Command {
 SIGINT (Ctrl-C) and SIGTERM stop it: requests in flight may end, up to
 stop_timeout; a second one stops it at once. SIGHUP reads the configuration
 again and puts into force what needs no restart. SIGUSR1 opens the access log
-anew, for a program that has rotated it.`,
+anew, for a program that has rotated it.
+
+The first start makes a cluster of this one node; 'cachenode token --line' prints
+the line that others join it with. --bind names the node's own address, which
+lets several nodes run on one machine. With --standalone there is no cluster.`,
 		Example: `  cachenode run
   cachenode run --listen 127.0.0.1:8080 --memory 512MiB --disk 50GiB
-  cachenode run --config ./cachenode.yaml --access-log -`,
+  cachenode run --config ./cachenode.yaml --access-log -
+  cachenode run --name n1 --bind 127.0.0.11 --data ./n1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, &s) },
 	}
@@ -155,7 +160,24 @@ func greet(w io.Writer, n *node.Node) {
   curl -x %[2]s http://example.com/
   chromium --proxy-server=%[2]s
   Firefox: Settings, Network Settings, Manual proxy configuration: %[6]s
-
-  Ctrl-C stops it.
 `, version(), n.ProxyURL(), n.Clients(), n.Options().Data, admin, n.ProxyHostPort())
+	greetCluster(w, n)
+	fmt.Fprint(w, "\n  Ctrl-C stops it.\n")
+}
+
+// greetCluster says how another node joins. The token is a secret: only a person
+// gets it unasked, no file and no log.
+func greetCluster(w io.Writer, n *node.Node) {
+	c := n.Cluster()
+	if c == nil {
+		return
+	}
+	id := c.Identity()
+	fmt.Fprintf(w, "\n  cluster %s; on another machine, to add it:\n\n", id.Name)
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
+		fmt.Fprintf(w, "  %s\n", joinLine(c.Addr().String(), id.Token().Encode()))
+		return
+	}
+	fmt.Fprintf(w, "  %s\n\n  with the TOKEN that is printed here by: cachenode token --data %s\n",
+		joinLine(c.Addr().String(), "TOKEN"), n.Options().Data)
 }

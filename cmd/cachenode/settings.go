@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,8 @@ type settings struct {
 	admin, data, accessLog, name string
 	memory, disk                 units.Size
 	standalone                   bool
+	bind                         string
+	alsoJoin                     string // a member to join besides those configured
 }
 
 func (s *settings) register(cmd *cobra.Command) {
@@ -36,7 +40,8 @@ func (s *settings) register(cmd *cobra.Command) {
 	f.StringVar(&s.name, "name", "", "`NAME` of this node in Via and in logs")
 	f.Var(&s.memory, "memory", "`SIZE` of the memory tier, such as 256MiB; 0 switches it off")
 	f.Var(&s.disk, "disk", "`SIZE` of the disk tier, such as 10GiB; 0 switches it off")
-	f.BoolVar(&s.standalone, "standalone", false, "open no address but those of the proxy and of admin")
+	f.StringVar(&s.bind, "bind", "", "this node's own `IP[:PORT]`: gossip (port 7946) and ICP, and the proxy unless --listen is given")
+	f.BoolVar(&s.standalone, "standalone", false, "be in no cluster: open no address but those of the proxy and of admin")
 	f.StringArrayVar(&s.allowFrom, "allow-from", nil, "`CIDR` of clients that may use the proxy, instead of loopback and private networks; repeatable")
 	f.StringArrayVar(&s.allowTo, "allow-to", nil, "`CIDR` of destinations that are otherwise refused, such as 127.0.0.0/8; repeatable")
 	f.StringVar(&s.accessLog, "access-log", "", "`FILE` that gets a line per request; - is standard output")
@@ -57,10 +62,23 @@ func (s *settings) over(cmd *cobra.Command, o *node.Options) {
 	set("name", func() { o.Name = s.name })
 	set("memory", func() { o.Store.Memory = s.memory })
 	set("disk", func() { o.Store.Disk = s.disk })
+	set("bind", func() { o.Cluster.Bind, o.Cluster.Port = splitBind(s.bind, o.Cluster.Port) })
+	if s.alsoJoin != "" {
+		o.Cluster.Join = append(slices.Clone(o.Cluster.Join), s.alsoJoin)
+	}
 	set("standalone", func() { o.Standalone = s.standalone })
 	set("allow-from", func() { o.ACL.AllowFrom = s.allowFrom })
 	set("allow-to", func() { o.ACL.AllowTo = s.allowTo })
 	set("access-log", func() { o.AccessLog.Path = fromHere(s.accessLog) })
+}
+
+// splitBind reads IP or IP:PORT; what is neither is left for validation to
+// refuse.
+func splitBind(s string, port int) (string, int) {
+	if at, err := netip.ParseAddrPort(s); err == nil {
+		return at.Addr().String(), int(at.Port())
+	}
+	return s, port
 }
 
 // fromHere is a path of the command line as seen from everywhere; a relative

@@ -22,6 +22,7 @@ type descs struct {
 	evictions, corrupt, readOnly                           *prometheus.Desc
 	connections, active, tunnels                           *prometheus.Desc
 	draining, logDropped, lookups                          *prometheus.Desc
+	members, gossipRejected                                *prometheus.Desc
 }
 
 func newDescs() descs {
@@ -47,6 +48,8 @@ func newDescs() descs {
 		tunnels:        d("tunnels", "Open CONNECT and upgrade tunnels."),
 		draining:       d("draining", "1 while the node drains."),
 		logDropped:     d("access_log_dropped_total", "Access log lines lost because the log could not be written."),
+		members:        d("members", "Nodes of the cluster that this one knows, itself included.", "state"),
+		gossipRejected: d("gossip_rejected_total", "Datagrams and streams that the port of gossip turned away.", "reason"),
 		lookups:        d("lookup_duration_seconds", "Time of look-ups the node waited for, by kind: dns, icp.", "kind"),
 	}
 }
@@ -69,6 +72,20 @@ func (c *scrape) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, c.descs.draining, truth(src.Draining != nil && src.Draining()))
 	if src.LogDropped != nil {
 		counter(ch, c.descs.logDropped, float64(src.LogDropped()))
+	}
+	c.collectCluster(ch, src)
+}
+
+func (c *scrape) collectCluster(ch chan<- prometheus.Metric, src *Sources) {
+	if src.Members != nil {
+		for state, n := range src.Members() {
+			gauge(ch, c.descs.members, float64(n), state)
+		}
+	}
+	if src.GossipRejected != nil {
+		for reason, n := range src.GossipRejected() {
+			counter(ch, c.descs.gossipRejected, float64(n), reason)
+		}
 	}
 }
 
@@ -109,8 +126,8 @@ func (c *scrape) collectCache(ch chan<- prometheus.Metric, s CacheStats) {
 	gauge(ch, c.descs.readOnly, truth(s.ReadOnly))
 }
 
-func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64) {
-	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
 func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {

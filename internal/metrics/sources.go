@@ -16,6 +16,10 @@ type Sources struct {
 	Peers      func() []PeerStats
 	Draining   func() bool
 	LogDropped func() uint64 // access log lines lost
+	// Members counts the nodes of the cluster by state, GossipRejected what its
+	// port turned away, by reason.
+	Members        func() map[string]int
+	GossipRejected func() map[string]uint64
 }
 
 // CacheStats are the numbers of the store.

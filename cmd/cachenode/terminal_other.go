@@ -1,0 +1,12 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+func isTerminal(*os.File) bool { return false }
+
+func readSecret(*os.File) (string, error) { return "", errors.ErrUnsupported }
