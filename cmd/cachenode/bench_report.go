@@ -87,16 +87,6 @@ func (o *outputs) close() error {
 	return errors.Join(errs...)
 }
 
-// isTerminal reports that a line can be rewritten there.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // benchReport is how the result of a load is shown and judged.
 type benchReport struct {
 	outputs

@@ -174,7 +174,7 @@ func greetCluster(w io.Writer, n *node.Node) {
 	}
 	id := c.Identity()
 	fmt.Fprintf(w, "\n  cluster %s; on another machine, to add it:\n\n", id.Name)
-	if f, ok := w.(*os.File); ok && isTerminal(f) {
+	if isTerminal(w) {
 		fmt.Fprintf(w, "  %s\n", joinLine(c.Addr().String(), id.Token().Encode()))
 		return
 	}

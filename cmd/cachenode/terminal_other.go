@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-func isTerminal(*os.File) bool { return false }
+func isTerminal(any) bool { return false }
 
 func readSecret(*os.File) (string, error) { return "", errors.ErrUnsupported }
