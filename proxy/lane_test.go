@@ -24,22 +24,19 @@ import (
 // road is a rig behind a server of its own, with the short lane open or closed.
 type road struct {
 	*rig
-	addr  string
-	short atomic.Int64 // requests that the short lane answered
+	addr string
+	long atomic.Int64 // requests that went the long way
 }
 
-// watched counts what the short lane answers.
+// watched counts what goes the long way.
 type watched struct {
 	*Proxy
 	road *road
 }
 
-func (w watched) Short(c *http1.Conn, r *http1.Request) bool {
-	done := w.Proxy.Short(c, r)
-	if done {
-		w.road.short.Add(1)
-	}
-	return done
+func (w watched) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w.road.long.Add(1)
+	w.Proxy.ServeHTTP(rw, r)
 }
 
 func (w watched) Refuse(c *http1.Conn, _ *http1.Fault) {
@@ -305,10 +302,10 @@ func (d *road) run(s laneScenario, path string) laneOutcome {
 	}
 	d.pass(s.pass)
 	defer d.pass(-s.pass)
-	logged, answered := d.logged(), d.short.Load()
+	logged, long := d.logged(), d.long.Load()
 	bytes := d.dial().ask(at(path, ask))
 	log := d.entries(logged + 1)[logged]
-	return laneOutcome{strings.ReplaceAll(bytes, path, "/p"), d.entry(log), d.short.Load() > answered}
+	return laneOutcome{strings.ReplaceAll(bytes, path, "/p"), d.entry(log), d.long.Load() == long}
 }
 
 // pathOf is where the page of a scenario is.
