@@ -28,7 +28,8 @@ import (
 type rig struct {
 	t        testing.TB
 	proxy    *Proxy
-	unlogged bool // for benchmarks
+	unlogged bool   // for benchmarks
+	dir      string // of the store
 	store    cache.Store
 	front    *front // the proxy's
 	origin   *httptest.Server
@@ -50,6 +51,7 @@ type rigConfig struct {
 	access acl.Options
 	disk   units.Size                    // 0: no disk tier
 	noMem  bool                          // no memory tier
+	memory units.Size                    // 0: 64 MiB
 	store  func(cache.Store) cache.Store // wraps the store
 	record func(*accesslog.Entry)        // nil: the rig's
 }
@@ -68,9 +70,13 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	so := store.DefaultOptions()
 	so.Dir = t.TempDir()
 	so.Memory, so.Disk = 64*units.MiB, c.disk
+	if c.memory > 0 {
+		so.Memory, so.MemoryMaxObject = c.memory, 0
+	}
 	if c.noMem {
 		so.Memory = 0
 	}
+	r.dir = so.Dir
 	st, err := store.New(so, slog.New(slog.DiscardHandler))
 	r.must(err)
 	t.Cleanup(func() { r.must(st.Close()) })
