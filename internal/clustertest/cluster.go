@@ -22,6 +22,7 @@ import (
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
 	"github.com/cachenode/cachenode/internal/units"
@@ -45,7 +46,7 @@ func DefaultConfig() Config {
 	c := Config{Proxy: proxy.DefaultOptions(), Siblings: sibling.DefaultOptions(), Access: acl.DefaultOptions(), Memory: 16 * units.MiB}
 	c.Access.AllowTo = []string{"127.0.0.0/8"}
 	c.Siblings.MinWait, c.Siblings.MaxWait = units.Duration(Patience), units.Duration(Patience)
-	c.Siblings.DigestInterval = units.Duration(20 * time.Millisecond)
+	c.Siblings.DigestInterval = units.Duration(200 * time.Millisecond)
 	c.Proxy.Fill.SiblingTimeout = units.Duration(Patience)
 	return c
 }
@@ -66,7 +67,7 @@ type Node struct {
 	Digest  *sibling.Digest
 	Store   *store.Store
 	ICP     *icp.Endpoint
-	front   *http.Server
+	front   *http1.Server
 	addr    string // of the proxy
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -139,10 +140,11 @@ func (c *Cluster) start(name string, conf Config) *Node {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	c.must(err)
 	n.addr = ln.Addr().String()
-	n.front = &http.Server{Handler: n.Proxy, ConnContext: proxy.ConnContext, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	n.front, err = http1.New(http1.DefaultOptions(), http1.Deps{Handler: n.Proxy})
+	c.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
-	n.running.Go(func() { _ = n.front.Serve(proxy.Listener(ln)) })
+	n.running.Go(func() { _ = n.front.Serve(ln) })
 	n.running.Go(func() { _ = n.ICP.Run(ctx) })
 	n.running.Go(func() { _ = n.Finder.Run(ctx) })
 	through := &url.URL{Scheme: "http", Host: n.addr}
@@ -154,6 +156,9 @@ func (c *Cluster) start(name string, conf Config) *Node {
 		defer cancel()
 		if err := n.Proxy.Shutdown(ctx); err != nil {
 			c.t.Errorf("%s: shutdown: %v", name, err)
+		}
+		if err := n.front.Wait(ctx); err != nil {
+			c.t.Errorf("%s: connections are left: %v", name, err)
 		}
 		c.must(n.Store.Close())
 		c.must(resolver.Close())
@@ -204,7 +209,7 @@ func (n *Node) introduce(c *Cluster, own int) {
 // more than once.
 func (n *Node) Kill() {
 	n.cancel()
-	n.front.Close()
+	_ = n.front.Close() // its listener may be closed already
 	n.running.Wait()
 }
 

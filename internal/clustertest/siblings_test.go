@@ -49,14 +49,15 @@ func (c *Cluster) fill(node, count int) {
 }
 
 func TestEachPageIsFetchedOnce(t *testing.T) {
+	const pages = 50
 	c := New(t, 4)
 	for i := range c.Nodes {
-		c.fill(i, 200)
-		if n := c.Origin.Asked(""); n != 200 {
+		c.fill(i, pages)
+		if n := c.Origin.Asked(""); n != pages {
 			t.Fatalf("after node %d the origin was asked %d times", i, n)
 		}
 	}
-	for _, e := range c.Nodes[2].Entries(t, 200) {
+	for _, e := range c.Nodes[2].Entries(t, pages) {
 		if e.Hier != accesslog.HierSiblingHit || !strings.HasPrefix(e.Peer, "n") || e.Result.String() != "TCP_MISS" {
 			t.Fatalf("log %v %q %s", e.Hier, e.Peer, e.Result)
 		}
@@ -66,9 +67,9 @@ func TestEachPageIsFetchedOnce(t *testing.T) {
 		t.Errorf("the third node stored %d", n)
 	}
 	for i := range c.Nodes {
-		c.fill(i, 200)
+		c.fill(i, pages)
 	}
-	if n := c.Origin.Asked(""); n != 200 {
+	if n := c.Origin.Asked(""); n != pages {
 		t.Errorf("the origin was asked %d times", n)
 	}
 }
