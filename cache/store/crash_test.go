@@ -31,7 +31,7 @@ func reopen(t testing.TB, s *store.Store, o store.Options) *store.Store {
 
 func openIn(t testing.TB, o store.Options) *store.Store {
 	t.Helper()
-	s, err := store.New(o, slog.New(slog.DiscardHandler))
+	s, err := store.New(o, slog.New(closings{slog.DiscardHandler}))
 	if err != nil {
 		t.Fatal(err)
 	}
