@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,21 @@ type ask struct {
 	etag     []byte
 }
 
-// url is for examples in failures.
+// text describes it for the example of a failure.
+func (a *ask) text() string {
+	switch a.kind {
+	case workload.Head:
+		return "HEAD " + a.url()
+	case workload.Range:
+		return fmt.Sprintf("GET %s, bytes %d-%d", a.url(), a.from, a.to-1)
+	case workload.Condition:
+		return fmt.Sprintf("GET %s, If-None-Match %s", a.url(), a.etag)
+	case workload.Reload:
+		return "GET " + a.url() + ", no-cache"
+	}
+	return "GET " + a.url()
+}
+
 func (a *ask) url() string { return string(a.head[a.urlFrom:a.urlTo]) }
 
 // writer makes requests of jobs. It does not change once made, and many workers

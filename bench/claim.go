@@ -11,6 +11,7 @@ type claim struct {
 	node      []byte // the cache nearest to us, "" when it does not say; of the head's buffer
 	collapsed bool   // onto the fetch of another request
 	fetched   bool   // the origin was asked for this answer, and only for it
+	loose     bool   // in a form that knows hit and miss only
 	partial   bool   // only a part was fetched, so the answer may carry an older one's fields
 }
 
@@ -21,9 +22,13 @@ func readClaim(h *head) claim {
 	case len(h.cacheStatus) > 0:
 		return readCacheStatus(h.moreStatus, h.cacheStatus)
 	case len(h.xCacheKind) > 0:
-		return readKind(h.xCacheKind)
+		c := readKind(h.xCacheKind)
+		c.loose = true
+		return c
 	case len(h.xCache) > 0:
-		return readXCache(h.xCache)
+		c := readXCache(h.xCache)
+		c.loose = true
+		return c
 	}
 	return claim{class: Direct}
 }

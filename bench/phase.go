@@ -49,6 +49,9 @@ func (r *run) drive(ctx context.Context, p *phase) time.Duration {
 	return took
 }
 
+// settleSeconds is after how long a fetch is taken to be over.
+const settleSeconds = 4
+
 // watch collects the series once a second and tells about it.
 func (r *run) watch(p *phase, ended <-chan struct{}) {
 	spare := make([]step, len(p.tallies))
@@ -56,6 +59,7 @@ func (r *run) watch(p *phase, ended <-chan struct{}) {
 		spare[i] = newStep()
 	}
 	sum := newStep()
+	var serials [settleSeconds]uint64 // of the last seconds, the oldest next to go
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for last := p.start; ; {
@@ -71,6 +75,11 @@ func (r *run) watch(p *phase, ended <-chan struct{}) {
 			sum.merge(full)
 			full.reset()
 			spare[i] = full
+		}
+		if r.rules.serials != nil {
+			r.rules.settled.Store(serials[0])
+			copy(serials[:], serials[1:])
+			serials[len(serials)-1] = r.rules.serials()
 		}
 		p.collect(&sum, last.Sub(p.start), now.Sub(last))
 		if r.progress != nil {

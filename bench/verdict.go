@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cachenode/cachenode/bench/workload"
@@ -19,6 +20,8 @@ type rules struct {
 	ledger  *ledger
 	serials func() uint64 // the origin's last serial; nil where it is not in this process
 	behind  time.Duration // how far the origin's clock is behind ours
+	// settled is a serial of some seconds ago: a fetch as old as that is over.
+	settled atomic.Uint64
 }
 
 // judgeHead looks at everything that can be judged before the body, and makes
@@ -37,6 +40,10 @@ func (x *exchange) judgeHead(r *rules) {
 	}
 	if !x.rightStatus() {
 		x.fail(BadStatus, x.statusText())
+		return
+	}
+	if x.h.status == 304 && len(x.h.object) == 0 {
+		x.confirmed() // a 304 need not have more than the validator (RFC 9110 §15.4.5)
 		return
 	}
 	var ok bool
@@ -91,10 +98,7 @@ func (x *exchange) expectBody() {
 	x.want = x.stamp.length
 	switch x.h.status {
 	case 304:
-		x.want = 0
-		if len(x.h.etag) > 0 && !sameTag(x.h.etag, x.ask.etag) {
-			x.fail(WrongValidation, fmt.Sprintf("304 with ETag %s to If-None-Match %s", x.h.etag, x.ask.etag))
-		}
+		x.confirmed()
 		return
 	case 206:
 		part := "bytes " + strconv.FormatInt(x.ask.from, 10) + "-" + strconv.FormatInt(x.ask.to-1, 10) + "/" + strconv.FormatInt(x.ask.size, 10)
@@ -106,6 +110,14 @@ func (x *exchange) expectBody() {
 	}
 	if x.h.length >= 0 && x.h.length != x.want {
 		x.fail(WrongLength, fmt.Sprintf("Content-Length %d, the object has %d", x.h.length, x.want))
+	}
+}
+
+// confirmed looks at a 304, which has no body.
+func (x *exchange) confirmed() {
+	x.want = 0
+	if len(x.h.etag) > 0 && !sameTag(x.h.etag, x.ask.etag) {
+		x.fail(WrongValidation, fmt.Sprintf("304 with ETag %s to If-None-Match %s", x.h.etag, x.ask.etag))
 	}
 }
 
@@ -147,10 +159,15 @@ func (x *exchange) judgeClaim(r *rules) {
 	case Revalidated: // many answers may share one validation
 		c.fetched = (fresh || r.serials == nil) && r.ledger.admit(x.stamp.serial)
 	case Miss:
-		if !c.fetched || c.partial {
-			return
-		}
 		switch {
+		case !c.fetched:
+		case c.loose && !fresh && x.stamp.serial > r.settled.Load():
+			c.fetched = false // X-Cache has no word for one fetch that many wait for
+		case c.partial:
+			// It may carry the fields of what was stored; the fetch then shows later.
+			if !fresh || !r.ledger.admit(x.stamp.serial) {
+				r.ledger.excuse()
+			}
 		case r.serials != nil && !fresh:
 			x.fail(StatusLies, "it claims a fetch, and carries an answer that the origin made before this request was sent")
 		case !r.ledger.admit(x.stamp.serial):
@@ -175,9 +192,13 @@ func (x *exchange) infer(r *rules, fresh bool) {
 
 // example describes an exchange for a report.
 func (x *exchange) example(detail string) string {
-	text := x.sent.Format("15:04:05.000") + " " + x.ask.url() + ": " + detail
-	if x.h.status != 0 && len(x.h.cacheStatus) > 0 {
+	text := x.sent.Format("15:04:05.000") + " " + x.ask.text() + ": " + detail
+	switch {
+	case x.h.status == 0:
+	case len(x.h.cacheStatus) > 0:
 		text += " (Cache-Status: " + string(x.h.cacheStatus) + ")"
+	case len(x.h.xCache) > 0:
+		text += " (X-Cache: " + string(x.h.xCache) + ")"
 	}
 	return text
 }
