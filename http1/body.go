@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	previewSize  = 16 << 10               // of a chunked body, looked at before the handler is asked
+	previewSize  = 32 << 10               // of a chunked body, looked at before the handler is asked
 	previewPause = 100 * time.Millisecond // a client that sends nothing for so long wants an answer first
 	drainSize    = 64 << 10               // of a body that nobody wanted, to keep the connection
 )

@@ -184,8 +184,11 @@ func (c *Conn) head() *problem {
 			scan.saw(k.unread())
 		}
 		room := k.free(c.srv.lim.head)
-		if room == nil {
+		switch {
+		case room == nil && scan.lined:
 			return longHead
+		case room == nil:
+			return longTarget
 		}
 		c.armRead(c.began.Add(c.srv.opts.HeaderTimeout.D()), time.Millisecond)
 		n, err := c.read(room)

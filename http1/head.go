@@ -56,7 +56,8 @@ func (r *Request) parse(b []byte, lim *limits) (whole bool, bad *problem) {
 	case len(r.Fields) > lim.fields:
 		return false, manyFields
 	}
-	return true, r.settle()
+	bad = r.settle()
+	return bad == nil, bad
 }
 
 // startOfLine is where the request line begins, -1 when that is not there yet.

@@ -120,7 +120,7 @@ func (w *response) begin(status int) {
 	})
 	if _, ok := h["Date"]; !ok {
 		head = append(head, "Date: "...)
-		head = append(head, w.c.srv.date.text(time.Now())...)
+		head = append(head, w.c.srv.date.text(w.c.srv.deps.Clock())...)
 		head = append(head, crlf...)
 	}
 	w.closes = listed(h["Connection"], "close")

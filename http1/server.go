@@ -37,6 +37,7 @@ type Deps struct {
 	// TurnedAway is the whole response for connections that are not even read;
 	// empty: they are closed without one.
 	TurnedAway []byte
+	Clock      func() time.Time // what Date says; nil: time.Now
 }
 
 // Server serves clients' connections.
@@ -67,6 +68,9 @@ func New(o Options, d Deps) (*Server, error) {
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Clock == nil {
+		d.Clock = time.Now
 	}
 	return &Server{
 		opts: o, deps: d,

@@ -55,10 +55,11 @@ func trim(b []byte) []byte {
 
 // member cuts the first member off a comma-separated list.
 func member(list []byte) (first, rest []byte) {
-	if i := bytes.IndexByte(list, ','); i >= 0 {
-		return trim(list[:i]), list[i+1:]
+	first, rest, more := bytes.Cut(list, []byte(","))
+	if !more {
+		rest = nil
 	}
-	return trim(list), nil
+	return trim(first), rest
 }
 
 // equalFold compares a token with a name in ASCII, without case.

@@ -102,7 +102,7 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 		Record: c.record, Clock: r.clock,
 	})
 	r.must(err)
-	r.front = newFront(t, c.proxy.Client, r.proxy)
+	r.front = newFront(t, c.proxy.Client, r.proxy, r.clock)
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
 		r.front.end()
@@ -132,11 +132,11 @@ type front struct {
 	served chan error
 }
 
-func newFront(t testing.TB, o ClientOptions, h http1.Handler) *front {
+func newFront(t testing.TB, o ClientOptions, h http1.Handler, clock func() time.Time) *front {
 	t.Helper()
 	so := http1.DefaultOptions()
 	o.Bound(&so)
-	server, err := http1.New(so, http1.Deps{Handler: h, Log: slog.New(slog.DiscardHandler)})
+	server, err := http1.New(so, http1.Deps{Handler: h, Log: slog.New(slog.DiscardHandler), Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
