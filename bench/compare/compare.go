@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cachenode/cachenode/bench"
@@ -182,13 +183,16 @@ func (c *comparison) launch(ctx context.Context, name string) error {
 	return nil
 }
 
+// stop ends all that were started, side by side: each may take its time.
 func (c *comparison) stop() error {
-	var errs []error
-	for _, t := range slices.Backward(c.targets) {
+	errs := make([]error, len(c.targets))
+	var stopping sync.WaitGroup
+	for i, t := range c.targets {
 		if t.proxy != nil {
-			errs = append(errs, t.proxy.Stop())
+			stopping.Go(func() { errs[i] = t.proxy.Stop() })
 		}
 	}
+	stopping.Wait()
 	return errors.Join(errs...)
 }
 

@@ -157,10 +157,15 @@ func roundOf(r *bench.Result, others *float64) Round {
 
 // report takes stock. Only complete rounds count, so that all have as many.
 func (c *comparison) report(ctx context.Context, started time.Time) *Report {
+	workload := c.o.Workload
+	workload.Proxy, workload.Origin = "", "" // each target has its own
 	r := &Report{
 		Version: SchemaVersion, Kind: "compare", Tool: c.h.Version, Started: started, Seconds: time.Since(started).Seconds(),
 		Interrupted: ctx.Err() != nil, Machine: machine(), Rounds: c.o.Rounds, Pinned: c.o.Pin,
-		Workload: report.Settings(c.o.Workload), Missing: c.missing, Warnings: c.warned,
+		Workload: report.Settings(workload), Missing: c.missing, Warnings: c.warned,
+	}
+	if r.Missing == nil {
+		r.Missing = []string{} // lists are never null
 	}
 	for _, t := range c.targets {
 		if t.doc.Error == "" {
@@ -168,7 +173,7 @@ func (c *comparison) report(ctx context.Context, started time.Time) *Report {
 		}
 	}
 	for _, t := range c.targets {
-		t.doc.Rounds = t.doc.Rounds[:min(len(t.doc.Rounds), r.Rounds)]
+		t.doc.Rounds = append([]Round{}, t.doc.Rounds...)[:min(len(t.doc.Rounds), r.Rounds)]
 		r.Targets = append(r.Targets, t.doc)
 	}
 	r.Summarise()
@@ -178,7 +183,10 @@ func (c *comparison) report(ctx context.Context, started time.Time) *Report {
 // Summarise computes the figures of the targets, their ratios and the warnings
 // that follow from the rounds.
 func (r *Report) Summarise() {
-	r.Ratios = nil
+	r.Ratios = []Ratio{}
+	if r.Warnings == nil {
+		r.Warnings = []string{}
+	}
 	for i := range r.Targets {
 		t := &r.Targets[i]
 		t.Figures = map[string]Spread{}

@@ -128,6 +128,7 @@ func (t *tally) result(took time.Duration) *Result {
 		New: t.counts[onNew].probesOf(took), OnKept: t.counts[onKept].probesOf(took),
 		Nodes: t.nodeList(), StepSize: t.step.Seconds(), Timeline: t.steps, Examples: t.examples,
 	}
+	slices.SortStableFunc(r.Examples, func(a, b Example) int { return cmp.Compare(a.AtSeconds, b.AtSeconds) })
 	since := t.first
 	if t.hasEvent {
 		r.EventSeconds = seconds(t.eventAt)

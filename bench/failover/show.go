@@ -207,9 +207,17 @@ func (r *Result) kindTable() plot.Section {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
 		t.Rows = append(t.Rows, append(row, figure.Duration(p.LongestGap)+" from "+at(p.GapAt), figure.Duration(p.P50), figure.Duration(p.P99),
-			figure.Duration(p.Max), "("+strings.Join(errs, ", ")+")"))
+			figure.Duration(p.Max), orNone(errs)))
 	}
 	return plot.Section{ID: "connections", Title: "Connections", Table: t, Open: true}
+}
+
+// orNone lists words in a cell that is text even if it begins with a number.
+func orNone(words []string) string {
+	if len(words) == 0 {
+		return "none"
+	}
+	return "(" + strings.Join(words, ", ") + ")"
 }
 
 func (r *Result) exampleTable() plot.Section {

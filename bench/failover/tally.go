@@ -68,7 +68,7 @@ type counts struct {
 }
 
 func newTally(o Options, start time.Time) *tally {
-	t := &tally{o: o, start: start, nodes: map[string]*[2]int64{}, step: 100 * time.Millisecond}
+	t := &tally{o: o, start: start, nodes: map[string]*[2]int64{}, steps: []Step{}, examples: []Example{}, step: 100 * time.Millisecond}
 	longest := max(4*o.Timeout.Microseconds(), 1000)
 	for k := range t.counts {
 		t.counts[k] = counts{classes: map[string]int64{}, latency: hdrhistogram.New(1, longest, 3)}

@@ -43,9 +43,15 @@ type Table struct {
 	Rows [][]string // cells that begin with a digit are set to the right
 }
 
-// Numeric reports that a column holds numbers: it is set to the right.
+// Numeric reports that a column holds numbers, as its first cell tells that is
+// not empty: it is set to the right.
 func (t *Table) Numeric(column int) bool {
-	return len(t.Rows) > 0 && column < len(t.Rows[0]) && isNumber(t.Rows[0][column])
+	for _, row := range t.Rows {
+		if column < len(row) && row[column] != "" {
+			return isNumber(row[column])
+		}
+	}
+	return false
 }
 
 //go:embed page.html

@@ -178,7 +178,10 @@ func Of(r *bench.Result, tool string) *Document {
 		Interrupted: r.Interrupted, Config: Settings(r.Config),
 		Requests: r.Total.Requests, Rate: r.Rate(), BytesPerSecond: r.Throughput(), Errors: r.Errors(), Lies: r.Lies(),
 		Total: classOf(r.Total, r), Generator: generatorOf(r), TargetCPU: cpuOf(r.TargetCPU), Warnings: r.Warnings,
-		Series: seriesOf(r.Series),
+		Series: seriesOf(r.Series), Classes: []Class{}, Statuses: []Status{}, Failures: []Failure{}, Nodes: []Node{},
+	}
+	if d.Warnings == nil {
+		d.Warnings = []string{} // lists are never null
 	}
 	d.Total.Class = "all"
 	d.HitRatio, d.ByteHitRatio = hitRatios(r)
@@ -265,7 +268,7 @@ func curveOf(n int64) []float64 {
 }
 
 func seriesOf(s bench.Series) Series {
-	out := Series{StepSeconds: s.Step.Seconds()}
+	out := Series{StepSeconds: s.Step.Seconds(), Points: []Point{}}
 	for _, p := range s.Points {
 		out.Points = append(out.Points, Point{
 			At: p.At.Seconds(), Span: p.Span.Seconds(), Requests: p.Requests, Hits: p.Hits, Cached: p.Cached, Errors: p.Errors,

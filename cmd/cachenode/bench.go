@@ -38,7 +38,12 @@ Wrong, truncated, foreign and outdated bodies are failures, and so is a
 Cache-Status that the origin's own counts contradict. Ctrl-C ends a run early
 and prints what there is. PROXY "direct" asks the origin itself: that is what
 the generator can do. Exit codes: 0 done, 1 failed, 2 usage, 99 a threshold
-missed. See docs/benchmarking.md.`,
+missed. See docs/benchmarking.md.
+
+Conditions of --fail-under compare one of these with < <= > >= = !=:
+
+` + metricsHelp() + `
+and latencies, requests, rate and bytes/s of one class too, as in hit.p99.`,
 		Example: `  cachenode bench                                       hits and misses as they come, 10 s
   cachenode bench --warm all --sizes 1KiB               hits only
   cachenode bench --rate 5000 -d 1m --hit-ratio 0.8     latencies at a load you expect

@@ -101,6 +101,9 @@ func runCompare(cmd *cobra.Command, o compare.Options, out *outputs) error {
 	if err := show(r.Text, r.JSON, r.HTML); err != nil {
 		return err
 	}
+	if r.Interrupted && r.Rounds == 0 {
+		return &coded{err: errors.New("stopped before the first round was complete"), code: exitFailure}
+	}
 	if r.Rounds == 0 || r.Targets[0].Error != "" {
 		return &coded{err: errors.New("nothing was compared"), code: exitFailure, hint: hintOfComparison(r)}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -148,4 +149,13 @@ func (o *outputs) live(cmd *cobra.Command) (progress func(bench.Snapshot), done 
 	w := cmd.ErrOrStderr()
 	l := results.NewLive(w, isTerminal(w))
 	return l.Show, l.Done
+}
+
+// metricsHelp lists the metrics of --fail-under.
+func metricsHelp() string {
+	var b strings.Builder
+	for _, m := range threshold.Metrics() {
+		fmt.Fprintf(&b, "  %-10s%s\n", m.Name, m.Doc)
+	}
+	return b.String()
 }
