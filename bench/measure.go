@@ -12,6 +12,7 @@ import (
 
 	"github.com/cachenode/cachenode/bench/origin"
 	"github.com/cachenode/cachenode/internal/portholder"
+	"github.com/cachenode/cachenode/internal/procstat"
 )
 
 // warm runs what comes before the measured phase.
@@ -53,11 +54,11 @@ func (r *run) measure(ctx context.Context, res *Result) error {
 		return err
 	}
 	roots := r.targetRoots()
-	family0, own0 := family(roots), ownCPU()
+	family0, own0 := procstat.Family(roots...), ownCPU()
 
 	res.Duration = r.drive(ctx, p)
 
-	own1, family1 := ownCPU(), family(roots)
+	own1, family1 := ownCPU(), procstat.Family(roots...)
 	res.Start, res.Series, res.Interrupted = p.start, p.series, ctx.Err() != nil
 	after, err := r.origin.counts(context.WithoutCancel(ctx))
 	if err != nil {

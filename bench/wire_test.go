@@ -171,15 +171,3 @@ func TestSourceAddresses(t *testing.T) {
 		}
 	}
 }
-
-func TestParseStat(t *testing.T) {
-	p, ok := parseStat("812 (a) (b c) S 1 812 812 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 8 0 1000 123456 77 18446744073709551615 1\n")
-	if !ok || p.pid != 812 || p.name != "a) (b c" || p.parent != 1 || p.user != 2500e6 || p.system != 500e6 || p.rss == 0 {
-		t.Errorf("%+v %v", p, ok)
-	}
-	for _, bad := range []string{"", "1 (", ") 1 (", "1 (x) S 1"} {
-		if _, ok := parseStat(bad); ok {
-			t.Errorf("%q passes", bad)
-		}
-	}
-}

@@ -3,10 +3,9 @@
 package procstat
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,81 +32,96 @@ func (u Usage) Sub(before Usage) Usage {
 	return u
 }
 
-// stat is what is read of one /proc/PID/stat.
-type stat struct {
-	parent       int
-	user, system time.Duration
-	rss          int64
+// Process is one process as it was when it was read.
+type Process struct {
+	PID, Parent  int
+	Name         string
+	User, System time.Duration // since its start, in steps of 10 ms
+	RSS          int64         // bytes
 }
 
-func readStat(pid int) (stat, error) {
+// Read reads one process; ok is false when there is none, or it cannot be seen.
+func Read(pid int) (p Process, ok bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return stat{}, err
+		return Process{}, false
 	}
-	return parseStat(b)
+	return parse(string(b))
 }
 
-// parseStat reads proc_pid_stat(5). The name in brackets may hold anything.
-func parseStat(b []byte) (stat, error) {
-	_, rest, ok := cutLast(b, ')')
-	f := strings.Fields(rest)
-	if !ok || len(f) < 22 {
-		return stat{}, errors.New("read process: not in the form of /proc/PID/stat")
+// parse reads proc_pid_stat(5). The name in brackets may hold anything, brackets
+// too, so its end is looked for first.
+func parse(text string) (p Process, ok bool) {
+	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return Process{}, false
 	}
-	var n [4]int64
-	for i, field := range []int{1, 11, 12, 21} {
-		v, err := strconv.ParseInt(f[field], 10, 64)
-		if err != nil {
-			return stat{}, fmt.Errorf("read process: %w", err)
-		}
-		n[i] = v
+	f := strings.Fields(text[end+1:])
+	if len(f) < 22 {
+		return Process{}, false
 	}
-	return stat{
-		parent: int(n[0]), user: time.Duration(n[1]) * tick, system: time.Duration(n[2]) * tick,
-		rss: n[3] * int64(os.Getpagesize()),
-	}, nil
+	ok = true
+	number := func(s string) int64 {
+		n, err := strconv.ParseInt(s, 10, 64)
+		ok = ok && err == nil
+		return n
+	}
+	p = Process{
+		PID: int(number(strings.TrimSpace(text[:open]))), Name: text[open+1 : end], Parent: int(number(f[1])),
+		User: time.Duration(number(f[11])) * tick, System: time.Duration(number(f[12])) * tick,
+		RSS: number(f[21]) * int64(os.Getpagesize()),
+	}
+	if !ok {
+		return Process{}, false
+	}
+	return p, true
 }
 
-func cutLast(b []byte, at byte) (before, after string, ok bool) {
-	i := bytes.LastIndexByte(b, at)
-	if i < 0 {
-		return "", "", false
-	}
-	return string(b[:i]), string(b[i+1:]), true
-}
-
-// Tree is a process and all that descend from it, as far as their parents live.
-func Tree(root int) []int {
+// Family is the processes named and all that descend from them, as far as their
+// parents live, by number.
+func Family(roots ...int) map[int]Process {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
-	children := map[int][]int{}
+	all, children := map[int]Process{}, map[int][]int{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		if s, err := readStat(pid); err == nil { // it may have ended
-			children[s.parent] = append(children[s.parent], pid)
+		if p, ok := Read(pid); ok { // it may have ended
+			all[pid] = p
+			children[p.Parent] = append(children[p.Parent], pid)
 		}
 	}
-	tree := []int{root}
-	for i := 0; i < len(tree); i++ {
-		tree = append(tree, children[tree[i]]...)
+	family := map[int]Process{}
+	for todo := slices.Clone(roots); len(todo) > 0; todo = todo[1:] {
+		p, lives := all[todo[0]]
+		if _, seen := family[todo[0]]; seen || !lives {
+			continue
+		}
+		family[p.PID] = p
+		todo = append(todo, children[p.PID]...)
 	}
-	return tree
+	return family
+}
+
+// Tree is the numbers of a process and of all that descend from it, itself first.
+func Tree(root int) []int {
+	family := Family(root)
+	delete(family, root)
+	return append([]int{root}, slices.Sorted(maps.Keys(family))...)
 }
 
 // Of sums up what living processes have used.
 func Of(pids ...int) Usage {
 	var u Usage
 	for _, pid := range pids {
-		if s, err := readStat(pid); err == nil {
-			u.User += s.user
-			u.System += s.system
-			u.RSS += s.rss
+		if p, ok := Read(pid); ok {
+			u.User += p.User
+			u.System += p.System
+			u.RSS += p.RSS
 			u.Processes++
 		}
 	}

@@ -9,21 +9,27 @@ import (
 	"time"
 )
 
-func TestParseStat(t *testing.T) {
-	s, err := parseStat([]byte("42 (a ) (b) S 7 42 42 0 -1 4194560 100 0 0 0 123 45 0 0 20 0 1 0 99 1000000 300 18446744073709551615 1 1"))
-	if err != nil || s.parent != 7 || s.user != 1230*time.Millisecond || s.system != 450*time.Millisecond || s.rss != 300*int64(os.Getpagesize()) {
-		t.Errorf("%+v, %v", s, err)
+func TestParse(t *testing.T) {
+	p, ok := parse("42 (a ) (b) S 7 42 42 0 -1 4194560 100 0 0 0 123 45 0 0 20 0 1 0 99 1000000 300 18446744073709551615 1 1\n")
+	want := Process{PID: 42, Parent: 7, Name: "a ) (b", User: 1230 * time.Millisecond, System: 450 * time.Millisecond, RSS: 300 * int64(os.Getpagesize())}
+	if !ok || p != want {
+		t.Errorf("%+v, %v, want %+v", p, ok, want)
 	}
-	for _, bad := range []string{"", "1 (x", "1 (x) S 1", "1 (x) S a b c d e f g h i j k l m n o p q r s t u v"} {
-		if _, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("%q was read", bad)
+	for _, bad := range []string{"", "1 (x", "1 (x) S 1", "1 )x( S", "1 (x) S a b c d e f g h i j k l m n o p q r s t u v"} {
+		if p, ok := parse(bad); ok {
+			t.Errorf("%q was read as %+v", bad, p)
 		}
 	}
 }
 
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("42 (a ) (b) S 7 42 42 0 -1 4194560 100 0 0 0 123 45 0 0 20 0 1 0 99 1000000 300 1 1 1"))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = parseStat(b) })
+func FuzzParse(f *testing.F) {
+	f.Add("42 (a ) (b) S 7 42 42 0 -1 4194560 100 0 0 0 123 45 0 0 20 0 1 0 99 1000000 300 1 1 1")
+	f.Add(")(")
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, ok := parse(text); !ok && p != (Process{}) {
+			t.Errorf("%q: %+v although it cannot be read", text, p)
+		}
+	})
 }
 
 func TestOwnTree(t *testing.T) {
