@@ -216,6 +216,9 @@ func (o *Options) Resolve() {
 		if o.Admin.Listen == d.Admin.Listen && ip.IsLoopback() {
 			o.Admin.Listen = net.JoinHostPort(ip.String(), "3180")
 		}
+		if slices.Equal(o.ICP.Listen, d.ICP.Listen) {
+			o.ICP.Listen = []string{net.JoinHostPort(ip.String(), "3130")}
+		}
 	}
 	if o.Name == "" {
 		o.Name = hostName()

@@ -1,22 +1,27 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/metrics"
+	"github.com/cachenode/cachenode/peer"
 	"github.com/cachenode/cachenode/peer/sibling"
 )
 
@@ -26,7 +31,7 @@ type siblings struct {
 	endpoint *icp.Endpoint
 	finder   *sibling.Finder
 	digest   *sibling.Digest
-	members  func() []sibling.Sibling          // of the cluster; nil: there is none
+	members  atomic.Pointer[memberList]        // of the cluster, for its last view
 	outside  atomic.Pointer[[]sibling.Sibling] // of the configuration, as far as their addresses are known
 }
 
@@ -37,18 +42,16 @@ const resolveEvery = 30 * time.Second
 // may ask.
 func (n *Node) openSiblings(ctx context.Context) error {
 	o := n.o
-	if o.Standalone || len(o.Siblings.List) == 0 {
+	if o.Standalone || len(o.Siblings.List) == 0 && n.cluster == nil {
 		return nil
 	}
 	s := &siblings{n: n}
 	s.outside.Store(literals(o.Siblings.List))
 	d := sibling.Deps{Siblings: s.list, Log: n.log}
 	if len(o.ICP.Listen) > 0 {
-		e, err := icp.New(ctx, o.ICP, icp.Deps{
-			Known: s.known, Answer: s.answer, Observe: s.observe, Served: s.served, Log: n.log,
-		})
+		e, err := s.openICP(ctx, o.ICP)
 		if err != nil {
-			return listenFault("icp.listen", o.ICP.Listen[0], errors.Unwrap(err))
+			return icpFault(o.ICP.Listen, err)
 		}
 		n.onStop("icp", e.Close)
 		for _, addr := range e.Addrs() {
@@ -61,7 +64,16 @@ func (n *Node) openSiblings(ctx context.Context) error {
 	n.onStop("sibling connections", func() error { client.CloseIdleConnections(); return nil })
 	d.Digest = s.digest
 	d.FetchDigest = func(ctx context.Context, of sibling.Sibling, have uint64) (io.ReadCloser, error) {
+		if n.cluster != nil {
+			if m := n.cluster.View().ByID(of.ID); m != nil {
+				return s.memberDigest(ctx, m, have)
+			}
+		}
 		return sibling.GetDigest(ctx, client, of, have)
+	}
+	if n.cluster != nil {
+		n.cluster.Handle(pathDigest, http.HandlerFunc(s.digest.Serve))
+		s.tellICP()
 	}
 	var err error
 	s.finder, err = sibling.New(o.Siblings, d)
@@ -99,14 +111,101 @@ func literals(list []sibling.Outside) *[]sibling.Sibling {
 
 // list are all siblings; it is called for each miss.
 func (s *siblings) list() []sibling.Sibling {
-	outside := *s.outside.Load()
-	if s.members == nil {
-		return outside
+	outside := s.outside.Load()
+	if s.n.cluster == nil {
+		return *outside
 	}
-	if len(outside) == 0 {
-		return s.members()
+	v := s.n.cluster.View()
+	if l := s.members.Load(); l != nil && l.view == v && l.outside == outside {
+		return l.all
 	}
-	return append(slices.Clip(s.members()), outside...)
+	l := &memberList{view: v, outside: outside, all: slices.Concat(membersOf(v), *outside)}
+	s.members.Store(l)
+	return l.all
+}
+
+// memberList is what list found for one view and its outside siblings.
+type memberList struct {
+	view    *peer.View
+	outside *[]sibling.Sibling
+	all     []sibling.Sibling
+}
+
+// membersOf are the members that can be fetched from.
+func membersOf(v *peer.View) (list []sibling.Sibling) {
+	for _, m := range v.Others() {
+		if at := m.Proxy(); at.IsValid() {
+			list = append(list, sibling.Sibling{ID: m.ID, Name: m.Name, ICP: m.ICP(), Proxy: at.String(), Digest: m.Digest})
+		}
+	}
+	return list
+}
+
+// openICP binds the addresses; when nobody chose the port and it is taken, by a
+// squid perhaps, another one.
+func (s *siblings) openICP(ctx context.Context, o icp.Options) (*icp.Endpoint, error) {
+	d := icp.Deps{Known: s.known, Answer: s.answer, Observe: s.observe, Served: s.served, Log: s.n.log}
+	e, err := icp.New(ctx, o, d)
+	if !errors.Is(err, unix.EADDRINUSE) || s.n.cluster == nil || !slices.Equal(o.Listen, icp.DefaultOptions().Listen) {
+		return e, err
+	}
+	o.Listen = []string{":0"}
+	if e, err = icp.New(ctx, o, d); err == nil {
+		s.n.log.Warn("the port of ICP is in use, took another", "wanted", icp.DefaultOptions().Listen[0], "got", e.Addrs()[0].String())
+	}
+	return e, err
+}
+
+// icpFault says what to do about an ICP address that cannot be had.
+func icpFault(listen []string, err error) error {
+	f := &Fault{Err: fmt.Errorf("listen for ICP on %s: %w", strings.Join(listen, ", "), err), Hint: "see icp.listen in 'cachenode config show'"}
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		f.Hint = "see who has the port with 'ss -lunp', and set icp.listen to another one; an empty list switches ICP off"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		f.Hint = "icp.listen names an address that is not one of this machine's; see them with 'ip address'"
+	}
+	return f
+}
+
+// tellICP has the members hear where this node answers ICP.
+func (s *siblings) tellICP() {
+	if s.endpoint == nil {
+		return
+	}
+	s.n.cluster.Tell(func(m *peer.Meta) {
+		for _, at := range s.endpoint.Addrs() {
+			if ip := at.Addr().Unmap(); ip.IsUnspecified() || ip == m.Addr {
+				m.ICPPort = at.Port()
+			}
+		}
+	})
+}
+
+// pathDigest is where members ask each other for digests.
+const pathDigest = "/digest"
+
+func (s *siblings) memberDigest(ctx context.Context, m *peer.Member, have uint64) (io.ReadCloser, error) {
+	b, err := s.n.cluster.Call(ctx, m, pathDigest+sibling.DigestQuery(have), nil)
+	return io.NopCloser(bytes.NewReader(b)), err
+}
+
+// tellDigest has the members hear of each new version of the digest, until ctx
+// ends.
+func (s *siblings) tellDigest(ctx context.Context) error {
+	tick := time.NewTicker(s.n.o.Siblings.DigestInterval.D())
+	defer tick.Stop()
+	for told := uint64(0); ; {
+		if v := s.digest.Version(); v != told {
+			s.n.cluster.Tell(func(m *peer.Meta) { m.Digest = v })
+			told = v
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // The endpoint is opened before the rest is there, but answers nobody before
@@ -150,6 +249,9 @@ func (s *siblings) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.finder.Run(ctx) })
 	g.Go(func() error { return s.resolve(ctx) })
+	if s.n.cluster != nil && s.n.o.Siblings.Lookup != sibling.LookupICP {
+		g.Go(func() error { return s.tellDigest(ctx) })
+	}
 	if s.endpoint != nil {
 		g.Go(func() error { return s.endpoint.Run(ctx) })
 	}

@@ -31,7 +31,7 @@ type DigestDeps struct {
 	// Keys calls yield with every key of the store, until that returns false. A
 	// key may come twice.
 	Keys func(ctx context.Context, yield func(key string) bool) error
-	// Allowed reports whether a request for the digest is a member's.
+	// Allowed reports whether a request to ServeHTTP is a sibling's.
 	Allowed func(*http.Request) bool
 	Log     *slog.Logger // nil discards
 }
@@ -160,9 +160,14 @@ func (d *Digest) since(have uint64) (update, bool) {
 // version that its query says it has.
 func (d *Digest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !d.d.Allowed(r) {
-		http.Error(w, "The digest is for members of the cluster.", http.StatusForbidden)
+		http.Error(w, "The digest is for siblings.", http.StatusForbidden)
 		return
 	}
+	d.Serve(w, r)
+}
+
+// Serve is ServeHTTP for those who are known to be members.
+func (d *Digest) Serve(w http.ResponseWriter, r *http.Request) {
 	have, _ := strconv.ParseUint(r.URL.Query().Get("have"), 16, 64) // 0: it has none
 	u, ok := d.since(have)
 	if !ok {
