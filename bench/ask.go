@@ -38,6 +38,8 @@ func (a *ask) text() string {
 	switch a.kind {
 	case workload.Head:
 		return "HEAD " + a.url()
+	case workload.Post:
+		return "POST " + a.url()
 	case workload.Range:
 		return fmt.Sprintf("GET %s, bytes %d-%d", a.url(), a.from, a.to-1)
 	case workload.Condition:
@@ -78,7 +80,7 @@ type writer struct {
 func newWriter(c *Config, authority string, urls []string) (*writer, error) {
 	w := &writer{
 		seed: c.Seed, objects: uint64(c.Objects), urls: urls, realURLs: c.RealURLs, change: c.ChangeEvery,
-		shares:   workload.Shares{Head: c.HeadShare, Range: c.RangeShare, Condition: c.ConditionShare, Reload: c.ReloadShare},
+		shares:   workload.Shares{Head: c.HeadShare, Range: c.RangeShare, Condition: c.ConditionShare, Reload: c.ReloadShare, Post: c.PostShare},
 		absolute: c.Proxy != "" && !c.Tunnel,
 	}
 	if urls != nil {
@@ -190,8 +192,15 @@ func (w *writer) own(step uint64, a *ask, now time.Time) {
 		a.id = append(a.id[:0], origin.VariantID(string(a.id), v)...)
 	}
 	b = w.peculiar(step, a, b, now)
-	a.head = append(b, "\r\n"...)
+	b = append(b, "\r\n"...)
+	if a.kind == workload.Post {
+		b = append(b, postBody...)
+	}
+	a.head = b
 }
+
+// postBody is what a POST sends.
+const postBody = "bench"
 
 // peculiar adds the fields of the request's kind.
 func (w *writer) peculiar(step uint64, a *ask, b []byte, now time.Time) []byte {
@@ -213,6 +222,9 @@ func (w *writer) peculiar(step uint64, a *ask, b []byte, now time.Time) []byte {
 		return append(b, "\r\n"...)
 	case workload.Reload:
 		return append(b, "Cache-Control: no-cache\r\n"...)
+	case workload.Post:
+		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(postBody)), 10)
+		return append(b, "\r\n"...)
 	}
 	return b
 }
@@ -254,8 +266,11 @@ func splitURL(url string) (host, path string) {
 }
 
 func appendMethod(b []byte, k workload.Kind) []byte {
-	if k == workload.Head {
+	switch k {
+	case workload.Head:
 		return append(b, "HEAD "...)
+	case workload.Post:
+		return append(b, "POST "...)
 	}
 	return append(b, "GET "...)
 }

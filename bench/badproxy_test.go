@@ -189,7 +189,7 @@ func (p *badProxy) lookup(n int, req *http.Request) *answer {
 	p.mu.Lock()
 	s := p.store[key]
 	p.mu.Unlock()
-	hit := s != nil && (p.keep || time.Since(s.at) < 60*time.Second)
+	hit := s != nil && req.Method != http.MethodPost && (p.keep || time.Since(s.at) < 60*time.Second)
 	if !hit {
 		s = p.fetch(req)
 		if !strings.Contains(s.header.Get("Cache-Control"), "no-store") || p.keep {

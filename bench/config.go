@@ -31,6 +31,7 @@ type Config struct {
 	RangeShare     float64 // of requests: a range of the object
 	ConditionShare float64 // of requests: If-None-Match with the validator last seen
 	ReloadShare    float64 // of requests: Cache-Control: no-cache
+	PostShare      float64 // of requests: POST, which no cache may answer
 	// SlowReaders is the share of connections that read no faster than SlowRate
 	// bytes per second.
 	SlowReaders float64

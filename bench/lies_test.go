@@ -63,6 +63,7 @@ func TestHonestProxy(t *testing.T) {
 		"ranges":      func(c *Config) { c.RangeShare = 1 },
 		"conditional": func(c *Config) { c.ConditionShare = 0.5 },
 		"head":        func(c *Config) { c.HeadShare = 0.5 },
+		"post":        func(c *Config) { c.PostShare = 0.3 },
 		"vary":        func(c *Config) { c.Vary = "accept-language=en,it,de" },
 		"slow":        func(c *Config) { c.SlowReaders, c.SlowRate = 1, 64<<10 },
 		"open":        func(c *Config) { c.Rate = 20 },

@@ -52,11 +52,11 @@ func (c Config) validateShares() error {
 	for _, s := range []struct {
 		flag  string
 		share float64
-	}{{"head", c.HeadShare}, {"ranges", c.RangeShare}, {"conditional", c.ConditionShare}, {"reload", c.ReloadShare}} {
+	}{{"head", c.HeadShare}, {"ranges", c.RangeShare}, {"conditional", c.ConditionShare}, {"reload", c.ReloadShare}, {"post", c.PostShare}} {
 		bad.when(!(s.share >= 0 && s.share <= 1), s.flag, "want a share of 0 to 1")
 		sum += s.share
 	}
-	bad.when(sum > 1, "head, ranges, conditional, reload", "together more than 1")
+	bad.when(sum > 1, "head, ranges, conditional, reload, post", "together more than 1")
 	bad.when(!(c.SlowReaders >= 0 && c.SlowReaders <= 1), "slow-readers", "want a share of 0 to 1")
 	return bad.join()
 }

@@ -149,8 +149,8 @@ func (x *exchange) judgeClaim(r *rules) {
 	}
 	switch c.class {
 	case Hit, DiskHit, SiblingHit:
-		if r.limits.neverStore {
-			x.fail(Stale, "from a store, where the origin allows no storing")
+		if r.limits.neverStore || x.ask.kind == workload.Post {
+			x.fail(Stale, "from a store, where that is not allowed")
 		} else if fresh && !r.limits.behind {
 			r.ledger.suspect(x.stamp.serial, func() string {
 				return x.example("it claims a hit, and carries an answer that the origin made while this request was under way, which no other request admits")

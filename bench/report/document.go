@@ -316,6 +316,7 @@ func Settings(c bench.Config) []Setting {
 	add("tunnel", "yes", c.Tunnel)
 	share := func(name string, v float64) { add(name, figure.Percent(v), v > 0) }
 	share("HEAD requests", c.HeadShare)
+	share("POST requests", c.PostShare)
 	share("range requests", c.RangeShare)
 	share("conditional requests", c.ConditionShare)
 	share("reloads", c.ReloadShare)

@@ -112,7 +112,7 @@ func log1pOver(x float64) float64 {
 }
 
 // Shares are of requests with a peculiarity, each 0…1, together at most 1.
-type Shares struct{ Head, Range, Condition, Reload float64 }
+type Shares struct{ Head, Range, Condition, Reload, Post float64 }
 
 // Kind is the peculiarity of one request.
 type Kind uint8
@@ -124,6 +124,7 @@ const (
 	Range
 	Condition
 	Reload
+	Post
 )
 
 // Kind chooses the peculiarity of a step, independently of its object.
@@ -136,7 +137,7 @@ func (s Shares) Kind(seed, step uint64) Kind {
 	for _, k := range [...]struct {
 		share float64
 		kind  Kind
-	}{{s.Head, Head}, {s.Range, Range}, {s.Condition, Condition}, {s.Reload, Reload}} {
+	}{{s.Head, Head}, {s.Range, Range}, {s.Condition, Condition}, {s.Reload, Reload}, {s.Post, Post}} {
 		if u < k.share {
 			return k.kind
 		}

@@ -55,6 +55,7 @@ func (b *benchFlags) register(cmd *cobra.Command) {
 	f.Float64Var(&c.HitRatio, "hit-ratio", c.HitRatio, "share of requests for objects asked for before, 0 to 1; below 0: as it comes")
 	f.StringVar(&c.Warm, "warm", c.Warm, "what comes before the measured phase: none, all (every object once), a number of requests, or a duration")
 	f.Float64Var(&c.HeadShare, "head", 0, "share of HEAD requests")
+	f.Float64Var(&c.PostShare, "post", 0, "share of POST requests")
 	f.Float64Var(&c.RangeShare, "ranges", 0, "share of requests for a range")
 	f.Float64Var(&c.ConditionShare, "conditional", 0, "share of requests with If-None-Match")
 	f.Float64Var(&c.ReloadShare, "reload", 0, "share of requests with Cache-Control: no-cache")
