@@ -17,6 +17,7 @@ type ask struct {
 // Probe is what the link said of the address.
 type Probe struct {
 	Owner   net.HardwareAddr // who answers for it; nil: nobody
+	Rival   net.HardwareAddr // who asks for it too, and comes first; nil: nobody
 	Gateway Gateway
 	Err     error // the link could not be asked
 }
@@ -71,6 +72,14 @@ func (m *machine) onProbe(now time.Time, sequence uint64, p Probe) {
 	case p.Owner != nil:
 		m.answered(now, p.Owner)
 		return
+	case p.Rival != nil:
+		// Members that know each other have votes. This is one that has not been
+		// met yet, or a machine outside the cluster that is about to take it.
+		if _, ok := m.memberMAC(p.Rival); !ok {
+			m.endAsk(now, Contended)
+			m.claims.pause(now, m.t.grace)
+			return
+		}
 	}
 	side := Side{Voters: len(m.counted), Gateway: p.Gateway, Refused: a.refused}
 	for _, id := range m.counted {

@@ -28,6 +28,7 @@ const (
 	NoWitness            // one of two; the gateway does not answer
 	Unwitnessed          // one of two, and there is no gateway to ask
 	ForeignOwner         // a machine outside the cluster answers for the address
+	Contended            // another machine asked for the address at the same time
 	StillAnswered        // a member that is silent still answers for it
 	HigherTerm           // another member has taken it since
 	CarrierLost          // the interface lost its link
@@ -52,6 +53,7 @@ var reasonTexts = [...]string{
 	NoWitness:     "one of two members, the gateway does not answer",
 	Unwitnessed:   "one of two members, without a gateway to ask",
 	ForeignOwner:  "a machine outside the cluster has the address",
+	Contended:     "another machine asked for it at the same time",
 	StillAnswered: "a silent member still answers for it",
 	HigherTerm:    "another member took it since",
 	CarrierLost:   "the interface has no link",

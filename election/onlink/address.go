@@ -1,0 +1,104 @@
+// Package onlink is the virtual IP on this machine, as the election wants it:
+// on an interface by internal/vip, on loopback, where there is nothing to do, or
+// nowhere. It decides nothing.
+package onlink
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/cachenode/cachenode/election"
+	"github.com/cachenode/cachenode/internal/vip"
+)
+
+// Address is where the virtual IP is put on this machine.
+type Address struct {
+	election.Address
+	// Events is what the link reports; nil: it reports nothing.
+	Events <-chan election.Event
+	// MAC is that of the interface; nil: it has none.
+	MAC net.HardwareAddr
+	// Interface is its name; empty: there is none.
+	Interface string
+
+	run   func(context.Context) error
+	close func() error
+}
+
+// Open opens what the options ask for. The virtual IP itself is not touched.
+func Open(o election.Options, log *slog.Logger) (*Address, error) {
+	o.Resolve()
+	if o.Mode != election.ModeLinux {
+		return &Address{Address: &loopback{}, run: waits, close: func() error { return nil }}, nil
+	}
+	l, err := vip.Open(vip.Options{Prefix: o.Prefix(), Interface: o.Interface, Lease: o.Lease.D(), Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("virtual IP %s: %w", o.Address, err)
+	}
+	events := make(chan election.Event)
+	return &Address{
+		Address: &link{l}, Events: events, MAC: l.MAC(), Interface: l.Interface(), close: l.Close,
+		run: func(ctx context.Context) error { return runLink(ctx, l, events) },
+	}, nil
+}
+
+// Run watches the link until ctx ends; probes need it.
+func (a *Address) Run(ctx context.Context) error { return a.run(ctx) }
+
+// Close frees what Open opened.
+func (a *Address) Close() error { return a.close() }
+
+func waits(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func runLink(ctx context.Context, l *vip.Link, to chan<- election.Event) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	for {
+		select {
+		case ev := <-l.Events():
+			select {
+			case to <- election.Event(ev):
+			case err := <-ended:
+				return err
+			}
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// link is an address on an interface.
+type link struct{ l *vip.Link }
+
+func (a *link) Probe(ctx context.Context, gateway bool) election.Probe {
+	p := a.l.Probe(ctx, gateway)
+	return election.Probe{Owner: p.Owner, Rival: p.Rival, Gateway: gateways[p.Gateway], Err: p.Err}
+}
+
+var gateways = map[vip.Gateway]election.Gateway{
+	vip.GatewayNone:    election.GatewayNone,
+	vip.GatewaySilent:  election.GatewaySilent,
+	vip.GatewayAnswers: election.GatewayAnswers,
+}
+
+func (a *link) Hold(string) error    { return a.l.Hold() }
+func (a *link) Announce()            { a.l.Announce() }
+func (a *link) Release(string) error { return a.l.Release() }
+
+// loopback is an address that is there on every machine.
+type loopback struct{}
+
+func (*loopback) Probe(ctx context.Context, _ bool) election.Probe {
+	<-ctx.Done() // the members have the same time for their answers
+	return election.Probe{}
+}
+func (*loopback) Hold(string) error    { return nil }
+func (*loopback) Announce()            {}
+func (*loopback) Release(string) error { return nil }
