@@ -6,13 +6,9 @@ import (
 	"time"
 )
 
-func testRing(t testing.TB, names ...string) *ring {
+func testRing(t testing.TB) *ring {
 	t.Helper()
-	name := "lab"
-	if len(names) > 0 {
-		name = names[0]
-	}
-	r, err := newRing(NewIdentity(name, time.Now()))
+	r, err := newRing(NewIdentity("lab", time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}
