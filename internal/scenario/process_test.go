@@ -38,6 +38,7 @@ type setup struct {
 	env     []string // beside the environment of this test
 	dir     string   // the data directory; "": a new one
 	guarded bool     // loopback destinations stay refused
+	cluster []string // the command of a node in a cluster; nil: run --standalone
 	args    []string // further flags of run
 }
 
@@ -86,8 +87,13 @@ func (n *node) launch() {
 	if program == "" {
 		program = filepath.Join(bin, "cachenode")
 	}
-	line := append(append([]string{}, n.how.wrap...), program, "run", "--standalone", "--name", "n1",
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", n.data, "--access-log", n.logs,
+	line := append(append([]string{}, n.how.wrap...), program)
+	if n.how.cluster != nil {
+		line = append(line, n.how.cluster...)
+	} else {
+		line = append(line, "run", "--standalone", "--name", "n1")
+	}
+	line = append(line, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", n.data, "--access-log", n.logs,
 		"--memory", "32MiB", "--disk", "256MiB")
 	if !n.how.guarded {
 		line = append(line, "--allow-to", "127.0.0.0/8", "--allow-to", "::1/128")
