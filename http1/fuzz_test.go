@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -111,7 +112,7 @@ func sameBody(t *testing.T, q *http.Request, rest []byte, r *Request) {
 		return
 	}
 	got, took, err := decodeAll(rest, len(rest)+1)
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return // refused, or not whole
 	}
 	want, err := io.ReadAll(q.Body)
@@ -175,7 +176,7 @@ func FuzzChunks(f *testing.F) {
 		if _, n, err := look.decode(nil, in); n != took || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 			t.Fatalf("looked at: %d, %v, not %d, %v", n, err, took, wantErr)
 		}
-		if wantErr != io.EOF {
+		if !errors.Is(wantErr, io.EOF) {
 			return
 		}
 		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in)))

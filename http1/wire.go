@@ -123,18 +123,18 @@ func (w *wire) tryRead(fd uintptr) bool {
 		x.buf = x.unpark()
 	}
 	for {
-		n, err := unix.Read(int(fd), x.buf)
+		n, err := syscall.Read(int(fd), x.buf) // of package unix, the race detector would not see the order
 		switch {
 		case n > 0:
 			x.n = n
 			w.in.Add(int64(n))
 		case err == nil:
 			x.err = io.EOF
-		case err == unix.EINTR:
+		case err == syscall.EINTR:
 			continue
-		case err == unix.EAGAIN && x.polls:
+		case err == syscall.EAGAIN && x.polls:
 			x.err = errWouldBlock
-		case err == unix.EAGAIN:
+		case err == syscall.EAGAIN:
 			if x.parks {
 				x.park()
 				x.buf = nil
@@ -176,7 +176,7 @@ func (w *wire) tryWrite(fd uintptr) bool {
 		var n int
 		var err error
 		if len(x.vec) == 1 {
-			n, err = unix.Write(int(fd), x.vec[0])
+			n, err = syscall.Write(int(fd), x.vec[0])
 		} else {
 			n, err = unix.Writev(int(fd), x.vec)
 		}
@@ -185,8 +185,8 @@ func (w *wire) tryWrite(fd uintptr) bool {
 			moved = true
 			w.out.Add(int64(n))
 			x.consume(n)
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
 			x.err = w.stall(moved)
 			return x.err != nil
 		case err == nil:
@@ -264,7 +264,7 @@ func (w *wire) sendFrom(from fileRange) (done bool, err error) {
 		err = x.err
 	}
 	w.wrote()
-	if x.from.n == from.n && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)) {
+	if x.from.n == from.n && (errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)) {
 		return false, nil
 	}
 	return true, err
@@ -280,8 +280,8 @@ func (w *wire) trySendFile(fd uintptr) bool {
 			moved = true
 			x.from.n -= int64(n)
 			w.out.Add(int64(n))
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
 			x.err = w.stall(moved)
 			return x.err != nil
 		case err == nil: // the file is shorter than promised
@@ -364,9 +364,9 @@ func (w *wire) tryLook(fd uintptr) bool {
 	for {
 		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch {
-		case n > 0 || err == unix.EAGAIN:
+		case n > 0 || err == syscall.EAGAIN:
 			return false
-		case err == unix.EINTR:
+		case err == syscall.EINTR:
 			continue
 		}
 		return true

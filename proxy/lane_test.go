@@ -49,7 +49,7 @@ func newRoad(t testing.TB, open bool, opts ...rigOption) *road {
 	d.proxy.short = d.proxy.short && open
 	o := http1.DefaultOptions()
 	o.MaxRequests = 0
-	srv, err := http1.New(o, http1.Deps{Handler: watched{d.proxy, d}})
+	srv, err := http1.New(o, http1.Deps{Handler: watched{d.proxy, d}, Clock: d.clock})
 	d.must(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	d.must(err)
