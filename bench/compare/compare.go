@@ -132,7 +132,7 @@ func Run(ctx context.Context, o Options, h Hooks) (report *Report, err error) {
 // startOrigin runs one origin for all, since some proxies are told at their
 // start which one they are in front of.
 func (c *comparison) startOrigin() (stop func() error, err error) {
-	s, err := origin.Listen("127.0.0.1:0")
+	s, err := origin.Listen(c.o.Workload.OriginListen)
 	if err != nil {
 		return nil, fmt.Errorf("start the origin: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/cachenode/cachenode/bench"
+	"github.com/cachenode/cachenode/bench/plot/plottest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -168,8 +169,8 @@ func TestShow(t *testing.T) {
 	r.Missing = []string{"trafficserver: not installed (apt-get install trafficserver)"}
 	r.Targets[1].Name, r.Targets[1].Version = "squid\x1b", "5.7 <b>"
 	r.Summarise()
-	var text, html, raw bytes.Buffer
-	if err := errors.Join(r.Text(&text), r.HTML(&html), r.JSON(&raw)); err != nil {
+	var text, html bytes.Buffer
+	if err := errors.Join(r.Text(&text), r.HTML(&html)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -184,6 +185,18 @@ func TestShow(t *testing.T) {
 	}
 	if strings.ContainsAny(text.String()+html.String(), "\x1b") || strings.Contains(html.String(), "<b>") || !strings.Contains(html.String(), `id="plot-0"`) {
 		t.Error("names from outside come through")
+	}
+	if dom := plottest.Open(t, html.String()); strings.Count(dom, "<svg ") != 9 || strings.Count(dom, "<rect") != 9*2 {
+		t.Errorf("%d plots with %d bars", strings.Count(dom, "<svg "), strings.Count(dom, "<rect"))
+	}
+}
+
+func TestReadAgain(t *testing.T) {
+	s := &scripted{cost: map[string][]int{"127.0.0.1:1": {10, 20, 30}, "127.0.0.1:2": {20, 20, 20}}}
+	r := run(t, t.Context(), options(), s)
+	var raw bytes.Buffer
+	if err := r.JSON(&raw); err != nil {
+		t.Fatal(err)
 	}
 	again, err := Read(&raw)
 	if err != nil {

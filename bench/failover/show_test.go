@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/bench/plot/plottest"
 )
 
 func TestShow(t *testing.T) {
@@ -18,8 +20,8 @@ func TestShow(t *testing.T) {
 	})
 	r.EventError = "exit status 1\x1b"
 	r.Started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	var text, html, raw bytes.Buffer
-	for _, err := range []error{r.Text(&text), r.HTML(&html), r.JSON(&raw)} {
+	var text, html bytes.Buffer
+	for _, err := range []error{r.Text(&text), r.HTML(&html)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,6 +44,19 @@ func TestShow(t *testing.T) {
 		if !strings.Contains(html.String(), want) {
 			t.Errorf("no %s on the page", want)
 		}
+	}
+	dom := plottest.Open(t, html.String())
+	if n := strings.Count(dom, "<circle"); n != 200*(4+1+2) {
+		t.Errorf("%d points are drawn", n)
+	}
+}
+
+func TestReadAgain(t *testing.T) {
+	r := play(t, options(), func(f *front) { f.die() })
+	r.Started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var raw bytes.Buffer
+	if err := r.JSON(&raw); err != nil {
+		t.Fatal(err)
 	}
 	var again Result
 	if err := json.Unmarshal(raw.Bytes(), &again); err != nil || !reflect.DeepEqual(&again, r) {

@@ -2,18 +2,13 @@ package report
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/cachenode/cachenode/bench"
+	"github.com/cachenode/cachenode/bench/plot/plottest"
 )
 
 func page(t *testing.T, r *bench.Result) string {
@@ -43,46 +38,10 @@ func TestHTMLIsInert(t *testing.T) {
 	}
 }
 
-// browsers of Debian and of others.
-func browser(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Skip("no Chromium is installed")
-	return ""
-}
-
-// In a browser: the page is drawn with the points that were measured, its own
-// style applies under its own policy, the console stays silent, and nothing
-// else is asked for.
+// In a browser the page is drawn with the points that were measured, and names
+// from outside stay text.
 func TestHTMLInBrowser(t *testing.T) {
-	program := browser(t)
-	html := page(t, eventful(t))
-	var mu sync.Mutex // guards asked
-	var asked []string
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		asked = append(asked, r.URL.Path)
-		mu.Unlock()
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if r.URL.Path == "/report" {
-			fmt.Fprint(w, html)
-		}
-	}))
-	defer s.Close()
-	dom, log := dump(t, program, s.URL+"/report")
-
-	mu.Lock()
-	defer mu.Unlock()
-	if len(asked) != 1 {
-		t.Errorf("the page made the browser ask for %v", asked)
-	}
-	if i := strings.Index(log, "CONSOLE"); i >= 0 {
-		t.Errorf("the console says %s", log[i:min(len(log), i+400)])
-	}
+	dom := plottest.Open(t, page(t, eventful(t)))
 	for series, points := range map[string]int{"requests": 10, "hit ratio": 10, "p50": 10, "p99": 10, "max": 10, "errors": 10} {
 		if !strings.Contains(dom, fmt.Sprintf(`data-series="%s" data-points="%d"`, series, points)) {
 			t.Errorf("the plot of %s has not %d points", series, points)
@@ -101,21 +60,4 @@ func TestHTMLInBrowser(t *testing.T) {
 	if strings.Contains(dom, "<script") || !strings.Contains(dom, "&lt;script&gt;alert(1)") {
 		t.Error("a name from outside became markup")
 	}
-}
-
-// dump opens a page and returns its document and what the browser logged.
-func dump(t *testing.T, program, url string) (dom, log string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-extensions", "--disable-sync",
-		"--user-data-dir="+t.TempDir(), "--no-proxy-server", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", "--dump-dom", url)
-	c.WaitDelay = 10 * time.Second // a child of the browser may hold its output
-	var out, errOut bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errOut
-	if err := c.Run(); err != nil {
-		t.Fatalf("the browser ends with %v\n%s", err, errOut.String())
-	}
-	return out.String(), errOut.String()
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -120,5 +122,37 @@ func TestBenchFailover(t *testing.T) {
 	}
 	if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), "</html>") {
 		t.Error(err)
+	}
+}
+
+// Ctrl-C ends a comparison, and what it started, and leaves nothing behind.
+func TestBenchCompareInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	c := exec.Command(os.Args[0], "bench", "compare", "--against", "haproxy", "--rounds", "1000", "-d", "1s", "--objects", "10", "--memory", "32MiB", "--disk", "0")
+	c.Env = append(os.Environ(), asCommand+"=1", "TMPDIR="+dir)
+	said, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running := false
+	for s := bufio.NewScanner(said); s.Scan(); {
+		if !running && strings.Contains(s.Text(), "round 2 of 1000") {
+			running = true
+			if left, _ := filepath.Glob(filepath.Join(dir, "cachenode-bench-*")); len(left) == 0 {
+				t.Error("nothing was started")
+			}
+			if err := c.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.Wait(); err != nil || !running {
+		t.Errorf("it ends with %v, running %v", err, running)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "cachenode-bench-*")); len(left) > 0 {
+		t.Errorf("%v is left", left)
 	}
 }
