@@ -167,7 +167,7 @@ func (l *lane) hit(obj cache.Object) bool {
 		l.p.damaged.note(m.Key)
 		return false
 	}
-	l.status = cache.Status{Node: l.p.d.Node, Hit: true, HasTTL: true, TTL: d.TTL, Detail: hitDetail(d)}
+	l.status = cache.Status{Node: l.p.d.Node, Hit: true, HasTTL: true, TTL: d.TTL, Detail: hitDetail(d, obj.Tier())}
 	if l.p.o.Headers.CacheStatusKey {
 		l.status.Key = m.Key
 	}

@@ -101,7 +101,7 @@ func (x *exchange) hit(obj cache.Object, d cache.Decision) {
 	}
 	x.log.Result.Tag = hitTag(x.r.Header.Get("If-None-Match") != "", m, answer, obj.Tier())
 	x.status.Hit, x.status.HasTTL, x.status.TTL = true, true, d.TTL
-	x.status.Detail = hitDetail(d)
+	x.status.Detail = hitDetail(d, obj.Tier())
 	x.stored(m, obj, answer, d.Age)
 }
 
@@ -159,10 +159,14 @@ func hitTag(tags bool, m *cache.Meta, a cache.Answer, tier cache.Tier) accesslog
 	return accesslog.TagHit
 }
 
-// hitDetail says why a hit was one only where that is not plain.
-func hitDetail(d cache.Decision) string {
-	if d.Verdict == cache.HitStale || d.TTL < 0 {
+// hitDetail says why a hit was one where that is not plain, and else where the
+// body was if not in memory.
+func hitDetail(d cache.Decision, tier cache.Tier) string {
+	switch {
+	case d.Verdict == cache.HitStale || d.TTL < 0:
 		return string(d.Reason)
+	case tier == cache.TierDisk:
+		return "disk"
 	}
 	return ""
 }
