@@ -170,7 +170,7 @@ var comments = map[string]string{
 	"siblings.digest_interval":                    "How often the digests of siblings are brought up to date.",
 	"siblings.digest_memory":                      "The size that the digest of one sibling may have; a larger one is not taken.",
 	"siblings.min_wait":                           "How long a miss waits for the answers of siblings at least, where some do not answer.",
-	"siblings.max_wait":                           "How long a miss waits for the answers of siblings at most. In between it is twice their mean round trip.",
+	"siblings.max_wait":                           "How long a miss waits for the answers of siblings at most. In between it is twice their mean round trip, and more where that varies.",
 	"siblings.list":                               "Names caches outside the cluster that are siblings too, such as a squid.\nEach entry takes:\n- name: What the sibling is called in logs and metrics; its host when empty.\n- host: The address of the sibling, or its host name.\n- http_port: The port of its proxy.\n- icp_port: The port where it answers ICP, and from which it asks.\n- digest: Says that the sibling is a cachenode, whose digest is fetched.",
 	"siblings.list[].name":                        "What the sibling is called in logs and metrics; its host when empty.",
 	"siblings.list[].host":                        "The address of the sibling, or its host name.",

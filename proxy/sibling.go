@@ -48,6 +48,9 @@ const (
 	// smallBody is how much of a sibling's response is read before anybody sees
 	// the head: a sibling that fails on the way to here has cost nothing then.
 	smallBody = 64 << 10
+	// stalls is how many times SiblingTimeout a sibling may pause in the middle of
+	// a body, where the origin can go on.
+	stalls = 10
 	// maxHops bounds the caches that a response may have come through: two
 	// siblings that take it from each other would make its Via grow for ever.
 	maxHops = 8
@@ -92,8 +95,8 @@ var errSlowSibling = errors.New("the sibling takes too long")
 
 // borrow fetches from a sibling; nil, with the reason, when what it answers is
 // of no use. The origin is not asked: one hop is all there is.
-func (fl *flight) borrow(ctx context.Context, who sibling.Found, sent time.Time) (*http.Response, upstream.Route, sibling.Outcome) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (fl *flight) borrow(outer context.Context, who sibling.Found, sent time.Time) (*http.Response, upstream.Route, sibling.Outcome) {
+	ctx, cancel := context.WithCancelCause(outer)
 	late := time.AfterFunc(fl.p.o.Fill.SiblingTimeout.D(), func() { cancel(errSlowSibling) })
 	failed := func(err error) (*http.Response, upstream.Route, sibling.Outcome) {
 		defer cancel(nil)
@@ -125,7 +128,9 @@ func (fl *flight) borrow(ctx context.Context, who sibling.Found, sent time.Time)
 		cancel(nil)
 		fl.p.d.Siblings.Done(who, how)
 	}
-	resp.Body = &borrowedBody{ReadCloser: resp.Body, done: done}
+	body := &borrowedBody{ReadCloser: resp.Body, done: done, stall: stalls * fl.p.o.Fill.SiblingTimeout.D(), late: late}
+	body.resume = fl.resumer(outer, resp)
+	resp.Body = body
 	return resp, route, sibling.Served
 }
 
@@ -197,33 +202,6 @@ func readSmall(resp *http.Response) error {
 	resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(b))
 	return nil
-}
-
-// borrowedBody tells how the fetch from a sibling ended.
-type borrowedBody struct {
-	io.ReadCloser
-	done   func(sibling.Outcome)
-	failed bool
-}
-
-// Read implements io.Reader.
-func (b *borrowedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.failed = true
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (b *borrowedBody) Close() error {
-	err := b.ReadCloser.Close()
-	how := sibling.Served
-	if b.failed {
-		how = sibling.Failed
-	}
-	b.done(how)
-	return err
 }
 
 // keeps decides whether a response is stored here that a sibling has.

@@ -238,8 +238,8 @@ func TestSiblingKilledUnderLoad(t *testing.T) {
 
 // In the middle of a long body too.
 func TestSiblingLostInMidBody(t *testing.T) {
-	c := New(t, 2)
-	const size = 4 << 20
+	c := New(t, 2, func(o *Config) { o.Memory = 128 * units.MiB })
+	const size = 32 << 20 // more than all buffers on the way
 	text := strings.Repeat("0123456789abcdef", size/16)
 	c.Origin.Page("/big", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=600")
@@ -260,6 +260,9 @@ func TestSiblingLostInMidBody(t *testing.T) {
 	rest, err := io.ReadAll(resp.Body)
 	if err != nil || string(first)+string(rest) != text {
 		t.Errorf("%d bytes, %v", len(first)+len(rest), err)
+	}
+	if n := c.Origin.Asked("/big"); n != 2 {
+		t.Errorf("the origin was asked %d times", n)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 // health is how a sibling behaves. Its methods are told the time.
 type health struct {
 	rtt    time.Duration // smoothed; 0: not known
+	jitter time.Duration // smoothed distance from rtt
 	probed bool          // a first query was sent, to learn rtt
 	denied int           // DENIED in a row
 
@@ -37,12 +38,13 @@ const (
 // usable reports whether misses may wait for it.
 func (h *health) usable(time.Time) bool { return !h.quiet.on && !h.slow.on && h.denied < maxDenied }
 
-// expected is the round trip to reckon with.
-func (h *health) expected() time.Duration {
+// patience is how long an answer may take that is neither lost nor late: twice
+// the round trip, and more where that varies.
+func (h *health) patience() time.Duration {
 	if h.rtt == 0 {
-		return unknownRTT
+		return 2 * unknownRTT
 	}
-	return h.rtt
+	return 2*h.rtt + 4*h.jitter
 }
 
 // answered notes a reply; true when it ends a silence.
@@ -50,6 +52,7 @@ func (h *health) answered(o icp.Opcode, rtt time.Duration) (back bool) {
 	if h.rtt == 0 {
 		h.rtt = rtt
 	} else {
+		h.jitter += ((rtt - h.rtt).Abs() - h.jitter) / 4
 		h.rtt += (rtt - h.rtt) / 8
 	}
 	if o == icp.OpDenied {

@@ -41,7 +41,7 @@ type Options struct {
 	// where some do not answer.
 	MinWait units.Duration `yaml:"min_wait"`
 	// MaxWait is how long a miss waits for the answers of siblings at most. In
-	// between it is twice their mean round trip.
+	// between it is twice their mean round trip, and more where that varies.
 	MaxWait units.Duration `yaml:"max_wait"`
 	// List names caches outside the cluster that are siblings too, such as a
 	// squid.

@@ -177,11 +177,11 @@ func (f *Finder) choose(url string) round {
 			continue
 		}
 		r.ask = append(r.ask, s.ICP)
-		mean += p.health.expected()
+		mean += p.health.patience()
 	}
 	if len(r.ask) > 0 {
 		mean /= time.Duration(len(r.ask))
-		r.wait = min(max(2*mean, f.o.MinWait.D()), f.o.MaxWait.D())
+		r.wait = min(max(mean, f.o.MinWait.D()), f.o.MaxWait.D())
 	}
 	return r
 }
