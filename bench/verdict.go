@@ -44,6 +44,7 @@ func (x *exchange) judgeHead(r *rules) {
 	}
 	if x.h.status == 304 && len(x.h.object) == 0 {
 		x.confirmed() // a 304 need not have more than the validator (RFC 9110 §15.4.5)
+		x.judged = !x.claim.fetched
 		return
 	}
 	var ok bool

@@ -97,6 +97,7 @@ func (w *worker) do(ctx context.Context, j job, wr *writer) bool {
 		err = w.send(ctx)
 	}
 	if err != nil && ctx.Err() != nil {
+		w.rules.ledger.excuse()
 		w.conn.close()
 		return false
 	}
