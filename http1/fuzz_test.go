@@ -37,6 +37,7 @@ func FuzzRequest(f *testing.F) {
 	for _, s := range goodHeads {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte("POST /a HTTP/1.1\r\nHost: x\r\nTrailer: X-T\r\n\r\n"))
 	for _, q := range hostile.Requests("/a") {
 		f.Add([]byte(q.Bytes))
 	}
@@ -90,6 +91,7 @@ func sameAsNetHTTP(t *testing.T, in []byte, r *Request) {
 	}
 	for _, name := range []string{"Host", "Transfer-Encoding", "Trailer"} {
 		delete(got, name)
+		delete(q.Header, name) // net/http moves it when there are chunks
 	}
 	if _, ok := got["Cache-Control"]; !ok && len(got["Pragma"]) > 0 && got["Pragma"][0] == "no-cache" {
 		delete(q.Header, "Cache-Control") // made up by net/http

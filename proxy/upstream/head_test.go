@@ -65,6 +65,7 @@ func FuzzResponse(f *testing.F) {
 		f.Add([]byte(s), true)
 	}
 	f.Add([]byte("HTTP/1.1 200 OK\nA:bc\n \n\n"), false)
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nby :\xaeX\r\n\r\n"), false)
 	f.Fuzz(func(t *testing.T, raw []byte, isHead bool) {
 		method := http.MethodGet
 		if isHead {
@@ -98,10 +99,8 @@ func agreesWithNetHTTP(t *testing.T, raw []byte, method string, h *head, f frami
 		delete(got, name) // net/http moves or drops them
 		delete(want, name)
 	}
-	for name := range want {
-		if strings.ContainsAny(name, " \t") {
-			return // it keeps the space before a colon
-		}
+	if spaced(want) {
+		return
 	}
 	foldSpace(got) // what a folded line becomes differs in the number of spaces
 	foldSpace(want)
@@ -122,11 +121,25 @@ func agreesWithNetHTTP(t *testing.T, raw []byte, method string, h *head, f frami
 	if !bytes.Equal(body, theirs) {
 		t.Errorf("body %q, net/http %q", body, theirs)
 	}
+	if spaced(resp.Trailer) {
+		return
+	}
 	foldSpace(trailer)
 	foldSpace(resp.Trailer)
 	if f.kind == bodyChunked && len(trailer) > 0 && len(resp.Trailer) > 0 && fmt.Sprint(trailer) != fmt.Sprint(resp.Trailer) {
 		t.Errorf("trailer %q, net/http %q", trailer, resp.Trailer)
 	}
+}
+
+// spaced reports a name with the space before its colon, which net/http keeps
+// and RFC 9112 §5.1 has a proxy remove.
+func spaced(h http.Header) bool {
+	for name := range h {
+		if strings.ContainsAny(name, " \t") {
+			return true
+		}
+	}
+	return false
 }
 
 // foldSpace makes every run of white space in the values one space.
