@@ -45,6 +45,7 @@ type Cluster struct {
 	mu       sync.Mutex // guards card and identity
 	card     card
 	identity Identity
+	later    []byte // further fields of the card; a test plays a later version with them
 
 	tell    chan struct{} // of capacity 1: the card has changed
 	saves   chan known    // of capacity 1, latest wins

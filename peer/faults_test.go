@@ -188,6 +188,35 @@ func wantJoin(t *testing.T, err error, kind JoinKind, words string) {
 	}
 }
 
+// A node of the next version says more of itself, one of the last less.
+func TestVersionsWorkTogether(t *testing.T) {
+	inVirtualTime(t, func(l *lab) {
+		l.start(3)
+		next, last := l.nodes[1], l.nodes[2]
+		next.mu.Lock()
+		next.later = []byte{200, 3, 'n', 'e', 'w', 201, 0}
+		next.mu.Unlock()
+		last.mu.Lock()
+		last.card = card{State: Alive, Name: "n3"}
+		last.mu.Unlock()
+		next.announce()
+		last.announce()
+		time.Sleep(time.Second)
+		l.wait(10*time.Second, 3, Alive, l.nodes...)
+		for _, n := range l.nodes {
+			v := n.View()
+			if m := v.ByName("n2"); m == nil || m.Version != "test" {
+				t.Errorf("%s sees of the next version %+v", n.name, m)
+			}
+			if m := v.ByName("n3"); m == nil || m.Version != "" || m.Addr != last.own.Addr() {
+				t.Errorf("%s sees of the last version %+v", n.name, m)
+			}
+		}
+		next.SetDraining(true)
+		l.wait(time.Second, 1, Draining, l.nodes...)
+	})
+}
+
 // What keeps a node from joining is said in words. Here streams are real ones.
 func TestJoinErrors(t *testing.T) {
 	inVirtualTime(t, func(l *lab) {

@@ -84,7 +84,7 @@ func (t *teller) NodeMeta(int) []byte {
 	c := (*Cluster)(t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return encodeCard(&c.card)
+	return append(encodeCard(&c.card), c.later...)
 }
 
 // NotifyMsg implements memberlist.Delegate; members send no such messages.
