@@ -197,7 +197,7 @@ func TestStopped(t *testing.T) {
 // A long run keeps a bounded timeline.
 func TestTimelineIsBounded(t *testing.T) {
 	o := options()
-	o.Rate, o.Kept, o.Duration = 2, 1, time.Hour
+	o.Rate, o.Kept, o.Duration = 2, 1, 10*time.Minute
 	r := play(t, o, nil)
 	sum := int64(0)
 	for _, s := range r.Timeline {

@@ -54,8 +54,8 @@ type Probes struct {
 	Stale  int64 `json:"stale"`  // the kept connection had died; asked again on a new one
 	Failed int64 `json:"failed"` // no right answer in time
 
-	// LongestGap is the longest time without a right answer, from GapAt on;
-	// Recovered is false when none came after it.
+	// LongestGap is the longest time without a right answer, from GapAt on.
+	// Recovered is false when probes failed until the end.
 	LongestGap float64 `json:"longest_gap_seconds"`
 	GapAt      float64 `json:"longest_gap_at_seconds"`
 	Recovered  bool    `json:"recovered"`
@@ -147,14 +147,13 @@ func seconds(d time.Duration) *float64 {
 }
 
 func (c *counts) probesOf(took time.Duration) Probes {
-	p := Probes{Probes: c.probes, OK: c.ok, Slow: c.slow, Stale: c.stale, Failed: c.failed, Recovered: true, Errors: maps.Clone(c.classes)}
+	p := Probes{Probes: c.probes, OK: c.ok, Slow: c.slow, Stale: c.stale, Failed: c.failed, Recovered: !c.down, Errors: maps.Clone(c.classes)}
 	if c.probes == 0 {
 		return p
 	}
 	gap, at := c.gap, c.gapAt
 	if open := took - c.lastGood; open > gap {
 		gap, at = open, c.lastGood
-		p.Recovered = c.failed == 0 // a run may just end between two probes
 	}
 	p.LongestGap, p.GapAt = gap.Seconds(), at.Seconds()
 	quantile := func(q float64) float64 { return float64(c.latency.ValueAtQuantile(q)) / 1e6 }

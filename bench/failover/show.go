@@ -44,7 +44,7 @@ func (r *Result) Text(w io.Writer) error {
 	b.WriteString("\n")
 	for _, k := range r.kinds() {
 		if !k.probes.Recovered {
-			row("Not over", "%s connections had no good answer from %s to the end", k.name, at(k.probes.GapAt))
+			row("Not over", "%s connections failed until the end", k.name)
 		}
 		for _, class := range slices.SortedFunc(maps.Keys(k.probes.Errors), byCount(k.probes.Errors)) {
 			row("Errors", "%d %s on %s connections", k.probes.Errors[class], figure.Plain(class), k.name)

@@ -63,6 +63,7 @@ type counts struct {
 	probes, ok, slow, stale, failed int64
 	lastGood                        time.Duration
 	gap, gapAt                      time.Duration
+	down                            bool // a probe that was due after lastGood failed
 	classes                         map[string]int64
 	latency                         *hdrhistogram.Histogram // microseconds
 }
@@ -112,7 +113,7 @@ func (t *tally) good(c *counts, s sample, step *Step) {
 	if gap := s.done - c.lastGood; gap > c.gap {
 		c.gap, c.gapAt = gap, c.lastGood
 	}
-	c.lastGood = max(c.lastGood, s.done)
+	c.lastGood, c.down = max(c.lastGood, s.done), false
 	t.holder = s.node
 	name := s.node
 	if t.nodes[name] == nil {
@@ -133,6 +134,7 @@ func (t *tally) good(c *counts, s sample, step *Step) {
 
 func (t *tally) addFailure(c *counts, s sample) {
 	c.failed++
+	c.down = c.down || s.due >= c.lastGood // one that hung longer says nothing of now
 	class := s.class
 	if c.classes[class] == 0 && len(c.classes) >= maxClasses {
 		class = classOther
