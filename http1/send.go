@@ -68,15 +68,9 @@ func (c *Conn) wrote(err error) error {
 	return err
 }
 
-// Section is what a source of SendFrom has in addition when its bytes stand in
-// a file: the place of those from off on, and false when they do not.
-type Section interface {
-	Section(off, n int64) (f *os.File, at int64, ok bool)
-}
-
 // SendFrom writes head and then n bytes of src from off: a body on disk. The
-// first part goes with the head in one write. Of an *os.File, and of a source
-// that is a Section, the rest moves inside the kernel.
+// first part goes with the head in one write, the rest of an *os.File moves inside
+// the kernel.
 func (c *Conn) SendFrom(head []byte, src io.ReaderAt, off, n int64) error {
 	defer c.giveOut()
 	first := int64(writeRoom - len(head))
@@ -99,9 +93,8 @@ func (c *Conn) SendFrom(head []byte, src io.ReaderAt, off, n int64) error {
 }
 
 func (c *Conn) sendRest(src io.ReaderAt, off, n int64) error {
-	f, at, ok := fileOf(src, off, n)
-	if ok {
-		done, err := c.sendFrom(fileRange{int(f.Fd()), at, n})
+	if f, ok := src.(*os.File); ok {
+		done, err := c.sendFrom(fileRange{int(f.Fd()), off, n})
 		runtime.KeepAlive(f)
 		if done {
 			return err
@@ -120,16 +113,6 @@ func (c *Conn) sendRest(src io.ReaderAt, off, n int64) error {
 		off, n = off+int64(m), n-int64(m)
 	}
 	return nil
-}
-
-func fileOf(src io.ReaderAt, off, n int64) (f *os.File, at int64, ok bool) {
-	switch s := src.(type) {
-	case *os.File:
-		return s, off, true
-	case Section:
-		return s.Section(off, n)
-	}
-	return nil, 0, false
 }
 
 func shortRead(err error) error {

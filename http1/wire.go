@@ -130,11 +130,11 @@ func (w *wire) tryRead(fd uintptr) bool {
 			w.in.Add(int64(n))
 		case err == nil:
 			x.err = io.EOF
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 			continue
-		case err == syscall.EAGAIN && x.polls:
+		case errors.Is(err, syscall.EAGAIN) && x.polls:
 			x.err = errWouldBlock
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			if x.parks {
 				x.park()
 				x.buf = nil
@@ -185,8 +185,8 @@ func (w *wire) tryWrite(fd uintptr) bool {
 			moved = true
 			w.out.Add(int64(n))
 			x.consume(n)
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
 			x.err = w.stall(moved)
 			return x.err != nil
 		case err == nil:
@@ -280,8 +280,8 @@ func (w *wire) trySendFile(fd uintptr) bool {
 			moved = true
 			x.from.n -= int64(n)
 			w.out.Add(int64(n))
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
 			x.err = w.stall(moved)
 			return x.err != nil
 		case err == nil: // the file is shorter than promised
@@ -364,9 +364,9 @@ func (w *wire) tryLook(fd uintptr) bool {
 	for {
 		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch {
-		case n > 0 || err == syscall.EAGAIN:
+		case n > 0 || errors.Is(err, syscall.EAGAIN):
 			return false
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 			continue
 		}
 		return true
