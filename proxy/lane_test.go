@@ -112,7 +112,7 @@ func (w *wireClient) ask(request string) string {
 func (d *road) entry(e accesslog.Entry) accesslog.Entry {
 	e.URL = strings.ReplaceAll(e.URL, d.origin.URL, "@")
 	e.CacheStatus = strings.ReplaceAll(e.CacheStatus, d.origin.URL, "@")
-	e.TTFB, e.Peer, e.BytesIn, e.BytesOut = 0, "", 0, 0
+	e.TTFB, e.Peer = 0, ""
 	return e
 }
 
