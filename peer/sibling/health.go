@@ -21,6 +21,8 @@ type health struct {
 // background.
 type quarantine struct {
 	on    bool
+	told  bool // it has lasted long enough to be worth a line in the log
+	since time.Time
 	pause time.Duration // the next one
 	retry time.Time
 }
@@ -28,6 +30,9 @@ type quarantine struct {
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// newsworthy is how long a quarantine lasts before it is told: on a loaded
+	// machine an answer may be late, which ends it at once.
+	newsworthy = time.Second
 	// unknownRTT stands for a round trip that was never measured.
 	unknownRTT = 50 * time.Millisecond
 	// maxDenied is how many DENIED in a row end the asking: a sibling that
@@ -47,7 +52,7 @@ func (h *health) patience() time.Duration {
 	return 2*h.rtt + 4*h.jitter
 }
 
-// answered notes a reply; true when it ends a silence.
+// answered notes a reply; true when it ends a silence that was told.
 func (h *health) answered(o icp.Opcode, rtt time.Duration) (back bool) {
 	if h.rtt == 0 {
 		h.rtt = rtt
@@ -63,18 +68,17 @@ func (h *health) answered(o icp.Opcode, rtt time.Duration) (back bool) {
 	return h.quiet.leave()
 }
 
-// silence notes a query without a reply; true when it is the first.
-func (h *health) silence(now time.Time) bool { return h.quiet.enter(now) }
+// silence notes a query without a reply.
+func (h *health) silence(now time.Time) { h.quiet.enter(now) }
 
-// fetched notes how a fetch ended; true when it begins a quarantine.
-func (h *health) fetched(how Outcome, now time.Time) bool {
+// fetched notes how a fetch ended.
+func (h *health) fetched(how Outcome, now time.Time) {
 	switch how {
 	case Slow, Failed:
-		return h.slow.enter(now)
+		h.slow.enter(now)
 	case Served:
 		h.slow.leave()
 	}
-	return false
 }
 
 // enter begins the quarantine, unless it has begun already.
@@ -82,8 +86,16 @@ func (q *quarantine) enter(now time.Time) bool {
 	if q.on {
 		return false
 	}
-	q.on, q.pause = true, firstRetry
-	q.retry = now.Add(q.pause)
+	*q = quarantine{on: true, since: now, pause: firstRetry, retry: now.Add(firstRetry)}
+	return true
+}
+
+// news reports, once, that the quarantine has lasted for long.
+func (q *quarantine) news(now time.Time) bool {
+	if !q.on || q.told || now.Sub(q.since) < newsworthy {
+		return false
+	}
+	q.told = true
 	return true
 }
 
@@ -97,8 +109,9 @@ func (q *quarantine) due(now time.Time) bool {
 	return true
 }
 
-func (q *quarantine) leave() bool {
-	was := q.on
+// leave ends the quarantine; true when it was told that there is one.
+func (q *quarantine) leave() (told bool) {
+	told = q.on && q.told
 	q.on = false
-	return was
+	return told
 }

@@ -242,11 +242,9 @@ func (f *Finder) at(addrs []netip.AddrPort, fn func(s *Sibling, p *peer)) {
 // silent notes who did not answer.
 func (f *Finder) silent(addrs []netip.AddrPort) {
 	now := f.d.Clock()
-	f.at(addrs, func(s *Sibling, p *peer) {
+	f.at(addrs, func(_ *Sibling, p *peer) {
 		p.counts.timeouts++
-		if p.health.silence(now) {
-			f.d.Log.Info("sibling is silent: it is asked in the background only", "sibling", s.Name, "icp", s.ICP)
-		}
+		p.health.silence(now)
 	})
 }
 
@@ -267,9 +265,7 @@ func (f *Finder) Done(who Found, how Outcome) {
 	defer f.mu.Unlock()
 	p := f.peer(&who.Sibling)
 	p.counts.fetches[how]++
-	if p.health.fetched(how, now) {
-		f.d.Log.Info("sibling is slow or down: nothing is fetched from it for now", "sibling", who.Name, "proxy", who.Proxy, "outcome", how.String())
-	}
+	p.health.fetched(how, now)
 }
 
 // Knows reports whether a datagram from addr is a sibling's; it is for icp.Deps.

@@ -63,6 +63,12 @@ func (f *Finder) watch(now time.Time) (slow []Sibling) {
 			p.health.probed = true
 			ask = append(ask, s.ICP)
 		}
+		if p.health.quiet.news(now) {
+			f.d.Log.Info("sibling is silent: it is asked in the background only", "sibling", s.Name, "icp", s.ICP)
+		}
+		if p.health.slow.news(now) {
+			f.d.Log.Info("sibling is slow or down: nothing is fetched from it for now", "sibling", s.Name, "proxy", s.Proxy)
+		}
 		if p.health.slow.due(now) {
 			slow = append(slow, *s)
 		}
