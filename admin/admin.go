@@ -71,6 +71,8 @@ type Deps struct {
 	// Membership and Secrets are the cluster. Nil: the node is in none.
 	Membership Membership
 	Secrets    Secrets
+	// VIP is the virtual IP. Nil: there is none.
+	VIP VIP
 }
 
 const (

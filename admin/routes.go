@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /api/v1/purge", accessControl, s.purge)
 	page("POST /api/v1/reload", accessControl, s.reload)
 	s.clusterRoutes(page)
+	s.vipRoutes(page)
 
 	page("GET /debug/pprof/", accessControl, pprof.Index)
 	page("GET /debug/pprof/cmdline", accessControl, pprof.Cmdline)

@@ -105,7 +105,7 @@ func (h *host) start() {
 		out = os.Stderr
 	}
 	log := slog.New(slog.NewTextHandler(out, nil)).With("node", h.id)
-	h.e = New(o, Deps{Log: log, Directory: h.dir, Address: h.rec, Events: h.events, Wire: h, Key: key, MAC: mac(h.index), Memory: h.memory})
+	h.e = New(o, Deps{Log: log, Directory: h.dir, Address: h.rec, Events: h.events, Wire: h, Keys: func() []Key { return []Key{key} }, MAC: mac(h.index), Memory: h.memory})
 	ctx, cancel := context.WithCancel(h.c.ctx)
 	h.stop = cancel
 	h.running.Store(true)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 )
 
 // A Packet on the wire, numbers big-endian:
@@ -117,13 +118,13 @@ var (
 )
 
 // Parse reads a packet, which it does not keep. Whatever is not exactly what a
-// member with the key sent is an error.
-func Parse(b []byte, key Key) (Packet, error) {
+// member with one of the keys sent is an error.
+func Parse(b []byte, keys ...Key) (Packet, error) {
 	if len(b) < headLength+tagLength || string(b[:4]) != magic {
 		return Packet{}, ErrForeign
 	}
 	body, tag := b[:len(b)-tagLength], b[len(b)-tagLength:]
-	if !hmac.Equal(key.tag(body), tag) {
+	if !slices.ContainsFunc(keys, func(k Key) bool { return hmac.Equal(k.tag(body), tag) }) {
 		return Packet{}, ErrForged
 	}
 	sender, subject := int(body[5]), int(body[6])

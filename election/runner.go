@@ -57,9 +57,11 @@ type Deps struct {
 	Address   Address
 	Events    <-chan Event // nil: the link reports nothing
 	Wire      Wire
-	Key       Key
-	MAC       net.HardwareAddr // of the interface; nil: it has none
-	Memory    Memory           // of an earlier run
+	// Keys are those of the cluster at the moment, of which there are several
+	// while they are exchanged. All are accepted, the first is used.
+	Keys   func() []Key
+	MAC    net.HardwareAddr // of the interface; nil: it has none
+	Memory Memory           // of an earlier run
 	// Changed is told of every change, one at a time; it must not block. nil:
 	// nobody is.
 	Changed func(Status)
@@ -177,7 +179,7 @@ func (e *Election) read(ctx context.Context) error {
 			}
 			return fmt.Errorf("receive from members: %w", err)
 		}
-		p, err := Parse(b, e.d.Key)
+		p, err := Parse(b, e.d.Keys()...)
 		if err != nil {
 			e.dropped.Add(1)
 			e.d.Log.Debug("dropped a datagram", "error", err)
@@ -281,7 +283,11 @@ func (e *Election) publish() {
 
 func (e *Election) send(p Packet, to []string) {
 	p.MAC = hardware(e.d.MAC)
-	b := p.Append(make([]byte, 0, 256), e.d.Key)
+	keys := e.d.Keys()
+	if len(keys) == 0 {
+		return // this node is between two clusters
+	}
+	b := p.Append(make([]byte, 0, 256), keys[0])
 	for _, id := range to {
 		if member := e.m.view.ByID(id); member != nil {
 			e.d.Wire.Send(member, b)

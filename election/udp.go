@@ -24,13 +24,14 @@ func heartbeatPort(gossip netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(gossip.Addr().Unmap(), gossip.Port()+1)
 }
 
-// ListenUDP binds the socket of a node whose gossip is at an address.
-func ListenUDP(ctx context.Context, gossip netip.AddrPort) (*UDP, error) {
+// ListenUDP binds the socket of a node whose gossip is at an address, as the
+// others know it, and bound to one of this machine.
+func ListenUDP(ctx context.Context, gossip, bound netip.AddrPort) (*UDP, error) {
 	at := heartbeatPort(gossip)
 	if !at.IsValid() {
 		return nil, fmt.Errorf("listen for heartbeats: there is no port after that of the gossip address %v", gossip)
 	}
-	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", at.String())
+	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", netip.AddrPortFrom(bound.Addr(), at.Port()).String())
 	if err != nil {
 		return nil, fmt.Errorf("listen for heartbeats: %w", err)
 	}

@@ -23,7 +23,7 @@ func onLoopback(t *testing.T) (netip.AddrPort, *UDP) {
 		}
 		at := probe.LocalAddr().(*net.UDPAddr).AddrPort()
 		probe.Close()
-		if u, err := ListenUDP(t.Context(), at); err == nil {
+		if u, err := ListenUDP(t.Context(), at, at); err == nil {
 			t.Cleanup(func() { u.Close() })
 			return at, u
 		}
@@ -49,7 +49,7 @@ func TestOverUDP(t *testing.T) {
 	for i, w := range wires {
 		nodes[i] = New(DefaultOptions(), Deps{
 			Log: slog.New(slog.DiscardHandler), Directory: peer.NewStatic(members[i].ID, members...),
-			Address: &Recorder{Lease: 2 * time.Second}, Wire: w, Key: key,
+			Address: &Recorder{Lease: 2 * time.Second}, Wire: w, Keys: func() []Key { return []Key{key} },
 		})
 		go func() { ended <- nodes[i].Run(ctx) }()
 	}

@@ -168,7 +168,7 @@ type vitals struct {
 
 func (n *Node) vitals() vitals {
 	st := n.admin.Status()
-	return vitals{Objects: st.Objects, HitRatio: st.Last5m.HitRatio}
+	return vitals{Objects: st.Objects, HitRatio: st.Last5m.HitRatio, VIP: n.vip.holds()}
 }
 
 // membership is the cluster as the admin interface sees it.

@@ -63,6 +63,7 @@ type Node struct {
 	server    *http1.Server
 	listeners []net.Listener
 	clusterParts
+	vip *vip
 
 	serving, stopping atomic.Bool
 	abort             chan struct{} // closed by Abort
@@ -90,7 +91,7 @@ func New(ctx context.Context, o Options, d Deps) (*Node, error) {
 	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
 	n.now.Store(&o)
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListeners, n.openCluster, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
+		n.openData, n.openListeners, n.openCluster, n.openVIP, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -143,6 +144,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.arrive(arriving)
 	unless()
 	arrived()
+	n.vip.begin()
 	for _, ln := range n.listeners {
 		g.Go(func() error { return n.serve(ln) })
 	}
@@ -175,6 +177,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 		"metrics":    n.metrics.Run,
 		"watchdog":   n.watchdog,
 		"cluster":    n.runCluster,
+		"virtual ip": n.vip.run,
 	}
 	if n.siblings != nil {
 		parts["siblings"] = n.siblings.run
@@ -218,6 +221,7 @@ func (n *Node) stop() {
 	n.log.Info("stopping: requests and tunnels in flight may end", "deadline", wait)
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
+	n.vip.leave(ctx)
 	go func() { // ends with ctx at the latest
 		select {
 		case <-n.abort:
@@ -231,6 +235,7 @@ func (n *Node) stop() {
 		err = errors.Join(err, n.server.Close())
 	}
 	err = errors.Join(err, n.endProxy(ctx))
+	n.vip.end(ctx)
 	ended, done := context.WithTimeout(context.Background(), settle)
 	defer done()
 	if err = errors.Join(err, n.server.Wait(ended)); err != nil {

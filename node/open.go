@@ -133,6 +133,7 @@ func (n *Node) openAdmin(context.Context) error {
 	if n.cluster != nil {
 		d.Membership, d.Secrets = membership{n}, membership{n}
 	}
+	d.VIP = n.vip
 	n.admin, err = admin.New(n.o.Admin, d)
 	if err != nil {
 		return adminFault(n.o, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
+	"github.com/cachenode/cachenode/election"
 	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
@@ -46,6 +47,9 @@ type Options struct {
 	Standalone bool `yaml:"standalone"`
 	// Cluster is the node's place in a cluster of caches.
 	Cluster peer.Options `yaml:"cluster"`
+	// VIP is the virtual IP: the one address that clients use, held by one node of
+	// the cluster at a time.
+	VIP election.Options `yaml:"vip"`
 	// MemoryLimit is the size the Go heap aims to stay under by collecting
 	// garbage more often; it is a goal, not a bound. 0 takes store.memory and
 	// 96 MiB, more when many connections need it, and never over 90 % of the
@@ -98,6 +102,7 @@ func DefaultOptions() Options {
 		Log:         LogOptions{Level: Level(slog.LevelInfo), Format: "text"},
 		Server:      http1.DefaultOptions(),
 		Cluster:     peer.DefaultOptions(),
+		VIP:         election.DefaultOptions(),
 		ACL:         acl.DefaultOptions(),
 		Proxy:       proxy.DefaultOptions(),
 		Cache:       cache.DefaultOptions(),
@@ -120,6 +125,7 @@ func (o *Options) Validate() error {
 		o.validate(),
 		under("server", o.serverOptions().Validate()),
 		under("cluster", o.Cluster.Validate()),
+		under("vip", o.VIP.Validate()),
 		under("acl", o.ACL.Validate()),
 		under("proxy", o.Proxy.Validate()),
 		under("cache", policyErr),

@@ -84,6 +84,7 @@ func (n *Node) sources() metrics.Sources {
 	if n.cluster != nil {
 		s.Members, s.GossipRejected = n.memberCounts, n.cluster.Rejected
 	}
+	s.VIP = n.vip.stats
 	return s
 }
 

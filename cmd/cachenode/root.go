@@ -36,6 +36,6 @@ bench threshold missed.`,
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
 	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(),
-		newJoin(), newMembers(), newToken(), newLeave(), newForget(), newKey(), newBench(), newVersion(), newMan())
+		newJoin(), newMembers(), newVIP(), newToken(), newLeave(), newForget(), newKey(), newBench(), newVersion(), newMan())
 	return root, began
 }

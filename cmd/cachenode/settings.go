@@ -28,6 +28,8 @@ type settings struct {
 	memory, disk                 units.Size
 	standalone                   bool
 	bind                         string
+	vip, iface                   string
+	vipPort                      uint16
 	alsoJoin                     string // a member to join besides those configured
 }
 
@@ -41,6 +43,9 @@ func (s *settings) register(cmd *cobra.Command) {
 	f.Var(&s.memory, "memory", "`SIZE` of the memory tier, such as 256MiB; 0 switches it off")
 	f.Var(&s.disk, "disk", "`SIZE` of the disk tier, such as 10GiB; 0 switches it off")
 	f.StringVar(&s.bind, "bind", "", "this node's own `IP[:PORT]`: gossip (port 7946) and ICP, and the proxy unless --listen is given")
+	f.StringVar(&s.vip, "vip", "", "the virtual IP that clients use, as `ADDRESS/LENGTH`; learnt from the cluster if not given")
+	f.Uint16Var(&s.vipPort, "vip-port", 0, "`PORT` of the front door on the virtual IP (default 3128)")
+	f.StringVar(&s.iface, "interface", "", "`NAME` of the interface for the virtual IP, instead of the one in its network")
 	f.BoolVar(&s.standalone, "standalone", false, "be in no cluster: open no address but those of the proxy and of admin")
 	f.StringArrayVar(&s.allowFrom, "allow-from", nil, "`CIDR` of clients that may use the proxy, instead of loopback and private networks; repeatable")
 	f.StringArrayVar(&s.allowTo, "allow-to", nil, "`CIDR` of destinations that are otherwise refused, such as 127.0.0.0/8; repeatable")
@@ -66,6 +71,9 @@ func (s *settings) over(cmd *cobra.Command, o *node.Options) {
 	if s.alsoJoin != "" {
 		o.Cluster.Join = append(slices.Clone(o.Cluster.Join), s.alsoJoin)
 	}
+	set("vip", func() { o.VIP.Address = s.vip })
+	set("vip-port", func() { o.VIP.Port = s.vipPort })
+	set("interface", func() { o.VIP.Interface = s.iface })
 	set("standalone", func() { o.Standalone = s.standalone })
 	set("allow-from", func() { o.ACL.AllowFrom = s.allowFrom })
 	set("allow-to", func() { o.ACL.AllowTo = s.allowTo })

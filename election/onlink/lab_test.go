@@ -69,7 +69,7 @@ func node() error {
 		return err
 	}
 	defer addr.Close()
-	wire, err := election.ListenUDP(ctx, me.Gossip)
+	wire, err := election.ListenUDP(ctx, me.Gossip, me.Gossip)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func node() error {
 		return err
 	}
 	e := election.New(o, election.Deps{
-		Log: log, Directory: peer.NewStatic(me.ID, members...), Wire: wire, Key: key,
+		Log: log, Directory: peer.NewStatic(me.ID, members...), Wire: wire, Keys: func() []election.Key { return []election.Key{key} },
 		Address: addr, Events: addr.Events, MAC: addr.MAC,
 		Changed: func(s election.Status) {
 			b, _ := json.Marshal(map[string]any{"At": time.Now(), "state": s.State, "reason": s.Reason, "term": s.Term, "holder": s.Holder})

@@ -23,6 +23,7 @@ type descs struct {
 	connections, active, tunnels                           *prometheus.Desc
 	draining, logDropped, lookups                          *prometheus.Desc
 	members, gossipRejected                                *prometheus.Desc
+	vipHolder, vipTransitions                              *prometheus.Desc
 }
 
 func newDescs() descs {
@@ -50,6 +51,8 @@ func newDescs() descs {
 		logDropped:     d("access_log_dropped_total", "Access log lines lost because the log could not be written."),
 		members:        d("members", "Nodes of the cluster that this one knows, itself included.", "state"),
 		gossipRejected: d("gossip_rejected_total", "Datagrams and streams that the port of gossip turned away.", "reason"),
+		vipHolder:      d("vip_holder", "1 while this node holds the virtual IP."),
+		vipTransitions: d("vip_transitions_total", "Times this node took the virtual IP."),
 		lookups:        d("lookup_duration_seconds", "Time of look-ups the node waited for, by kind: dns, icp.", "kind"),
 	}
 }
@@ -77,6 +80,11 @@ func (c *scrape) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c *scrape) collectCluster(ch chan<- prometheus.Metric, src *Sources) {
+	if src.VIP != nil {
+		v := src.VIP()
+		gauge(ch, c.descs.vipHolder, truth(v.Holder))
+		counter(ch, c.descs.vipTransitions, float64(v.Transitions))
+	}
 	if src.Members != nil {
 		for state, n := range src.Members() {
 			gauge(ch, c.descs.members, float64(n), state)

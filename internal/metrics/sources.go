@@ -20,6 +20,14 @@ type Sources struct {
 	// port turned away, by reason.
 	Members        func() map[string]int
 	GossipRejected func() map[string]uint64
+	// VIP is how this node stands to the virtual IP; nil: there is none.
+	VIP func() VIPStats
+}
+
+// VIPStats are the numbers of the virtual IP.
+type VIPStats struct {
+	Holder      bool   // this node has it
+	Transitions uint64 // times this node took it
 }
 
 // CacheStats are the numbers of the store.
