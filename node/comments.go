@@ -149,7 +149,7 @@ var comments = map[string]string{
 	"cache.refresh[].ignore_private":              "Stores responses in spite of private. One user's page can reach another then.",
 	"cache.refresh[].ignore_no_cache":             "Serves fresh responses in spite of no-cache.",
 	"store":                                       "Keeps the objects, in memory and on disk.",
-	"store.memory":                                "The size of the memory tier, which keeps the most useful small objects ready to send. 0 switches it off.",
+	"store.memory":                                "The size of the memory tier, which keeps the most useful small objects ready to send. 0 switches it off; then up to 16 MiB still hold what is known of the objects on disk that were asked for last, not their bodies.",
 	"store.disk":                                  "The space that the store may take on disk, its index included. 0 switches the disk tier off. When the disk has less room, less is used.",
 	"store.max_object":                            "The longest body that is stored, in bytes. Never more than half of what the store may take. 0 means that half.",
 	"store.memory_max_object":                     "The longest body that the memory tier keeps, in bytes. Never more than a sixteenth of the memory tier. 0 means that sixteenth.",
