@@ -54,7 +54,7 @@ func (mutualTLS) server(ctx context.Context, conn net.Conn, r *ring) (net.Conn, 
 			return &r.byName(h.ServerName).cert, nil
 		},
 		NextProtos:             []string{protoGossip, protoCall},
-		ClientAuth:             tls.RequireAnyClientCert,
+		ClientAuth:             tls.RequestClientCert, // verify requires it, in its own words
 		VerifyConnection:       r.verify,
 		SessionTicketsDisabled: true,
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -171,7 +173,9 @@ func (w *wire) admit(ctx context.Context, conn net.Conn) {
 	defer cancel()
 	secured, proto, err := w.sec.server(ctx, conn, w.ring.Load())
 	if err != nil {
-		if ctx.Err() == nil {
+		// Who hangs up has said nothing wrong: a member out of time, a check
+		// whether the port is open.
+		if ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) {
 			w.rejects.add(streamReason(err), from, err.Error(), time.Now())
 		}
 		return

@@ -53,6 +53,9 @@ func showStatus(out io.Writer, st *admin.Status) error {
 	row("proxy", "%s", strings.Join(st.Listen, ", "))
 	row("admin", "%s", orNone(st.Admin))
 	row("data", "%s", st.DataDir)
+	if c := st.Cluster; c != nil {
+		row("cluster", "%s: %s; gossip at %s", c.Name, nodeCounts(c.Nodes), c.Gossip)
+	}
 	row("configuration", "%s", orNone(st.ConfigFile))
 	row("memory", "%s", tier(st.Memory))
 	row("disk", "%s", tier(st.Disk))
@@ -69,6 +72,17 @@ func showStatus(out io.Writer, st *admin.Status) error {
 		row("warning", "%s", warning)
 	}
 	return w.Flush()
+}
+
+// nodeCounts names the states that there are nodes in.
+func nodeCounts(nodes map[string]int) string {
+	var parts []string
+	for _, state := range []string{"alive", "draining", "left", "failed"} {
+		if n := nodes[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func reloaded(r *admin.ReloadStatus) string {

@@ -1,8 +1,11 @@
 package scenario
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,11 +160,11 @@ func TestPurgeReachesAll(t *testing.T) {
 	n2 := joined(t, "n2", n1)
 	n3 := joined(t, "n3", n1)
 	see(t, "n1 alive, n2 alive, n3 alive", n1, n2, n3)
-	for _, n := range []*node{n1, n2} {
-		n.get(o.url("/1")).want(t, 200, "", volume("/1"))
-		n.stored(o.url("/1"))
+	for path, n := range map[string]*node{"/1": n1, "/2": n2} {
+		n.get(o.url(path)).want(t, 200, "", volume(path))
+		n.stored(o.url(path))
 	}
-	wantIn(t, n3.done("purge", o.url("/1")), "n1 1 object\n", "n2 1 object\n", "n3 0 objects\n")
+	wantIn(t, n3.done("purge", "--prefix", o.url("/")), "n1 1 object\n", "n2 1 object\n", "n3 0 objects\n")
 
 	n2.get(o.url("/2")).want(t, 200, "", volume("/2"))
 	n2.stored(o.url("/2"))
@@ -255,6 +258,46 @@ func TestSecretsStaySecret(t *testing.T) {
 			t.Errorf("cluster.json has mode %v", info.Mode())
 		}
 	}
+}
+
+// Strangers at the port of gossip are turned away, and counted by the reason.
+func TestStrangersAtTheGossipPort(t *testing.T) {
+	t.Parallel()
+	n1 := member(t, "n1")
+	n2 := joined(t, "n2", n1)
+	see(t, "n1 alive, n2 alive", n1, n2)
+	udp, err := net.Dial("udp", n1.gossip())
+	must(t, err)
+	defer udp.Close()
+	for reason, send := range map[string]func(){
+		"oversized": func() { _, _ = udp.Write(make([]byte, 5000)) },
+		"label":     func() { _, _ = udp.Write([]byte("\xf4\x05other and gossip")) },
+		"format": func() {
+			conn, err := net.Dial("tcp", n1.gossip())
+			must(t, err)
+			defer conn.Close()
+			fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+		},
+		"key": func() {
+			conn, err := tls.Dial("tcp", n1.gossip(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"cachenode-call/1"}})
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, "POST /purges HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+			if b, _ := io.ReadAll(conn); len(b) > 0 {
+				t.Errorf("without the key one gets %q", b)
+			}
+		},
+	} {
+		send()
+		eventually(t, "counter of "+reason, func() bool {
+			return n1.metrics("cachenode_gossip_rejected_total", `reason="`+reason+`"`) >= 1
+		})
+		wantIn(t, n1.out.String(), "reason="+reason)
+	}
+	see(t, "n1 alive, n2 alive", n1, n2)
 }
 
 // Two nodes cannot have one gossip address, and nobody reaches that of a member
