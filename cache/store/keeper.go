@@ -28,7 +28,8 @@ type keeper struct {
 	placed []*change                // their bodies are in buf, not in the file
 	since  time.Time                // when the oldest unwritten change came
 
-	chance int64 // bytes that may survive until the next segment is opened
+	chance   int64 // bytes that may survive until the next segment is opened
+	buffered bool  // it was said that the file system takes no direct writes
 }
 
 const (
@@ -198,10 +199,14 @@ func (k *keeper) open(size int64) error {
 	k.seal()
 	seq := k.d.segs.nextSeq.Add(1)
 	path := k.d.segs.path(seq, segmentSuffix)
-	f, err := createDirect(path)
+	f, direct, err := createDirect(path)
 	if err != nil {
 		k.d.failed("create", err)
 		return cache.ErrFull
+	}
+	if !direct && !k.buffered {
+		k.buffered = true
+		k.d.log.Info("the file system takes no direct writes; bodies go through the page cache, at more CPU", "dir", k.d.dir)
 	}
 	if k.buf == nil {
 		n := int(min(bufferSize, k.d.segs.segSize/4/diskAlign*diskAlign))
@@ -231,13 +236,14 @@ func (k *keeper) discard() {
 }
 
 // createDirect creates a file for direct writing, where that works.
-func createDirect(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_DIRECT, 0o600)
-	if errors.Is(err, unix.EINVAL) {
-		_ = os.Remove(path) // some file systems create it first
-		f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func createDirect(path string) (f *os.File, direct bool, err error) {
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_DIRECT, 0o600)
+	if !errors.Is(err, unix.EINVAL) {
+		return f, err == nil, err
 	}
-	return f, err
+	_ = os.Remove(path) // some file systems create it first
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return f, false, err
 }
 
 // seal ends the open segment.
