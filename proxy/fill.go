@@ -228,6 +228,8 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 			maps.Copy(fl.trailer, resp.Trailer)
 		}
 		fl.commit()
+	} else {
+		fl.close() // who asks after the abort was seen gets a fetch of his own
 	}
 	fl.body.finish(err)
 	fl.announce()

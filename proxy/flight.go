@@ -236,7 +236,14 @@ func (fl *flight) land() {
 	fl.p.fetch.Done()
 }
 
-// forget keeps others from joining. flights.mu is held.
+// close keeps others from joining.
+func (fl *flight) close() {
+	fl.p.flights.mu.Lock()
+	fl.forget()
+	fl.p.flights.mu.Unlock()
+}
+
+// forget is close while flights.mu is held.
 func (fl *flight) forget() {
 	if fl.p.flights.by[fl.name] == fl {
 		delete(fl.p.flights.by, fl.name)
@@ -332,9 +339,7 @@ func (f *flights) remember(fl *flight) {
 		return
 	}
 	slot.Store(h)
-	f.mu.Lock()
-	fl.forget()
-	f.mu.Unlock()
+	fl.close()
 }
 
 // errAbandoned is the error of a body whose fetch was cancelled.
