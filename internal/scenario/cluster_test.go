@@ -24,21 +24,21 @@ func loopback() string {
 }
 
 // member runs a node that makes a cluster, on an address of its own.
-func member(t *testing.T, name string, args ...string) *node {
+func member(t *testing.T, name string) *node {
 	t.Helper()
 	ip := loopback()
 	return startWith(t, setup{
-		cluster: []string{"run", "--name", name, "--bind", ip + ":0"}, args: append([]string{"--listen", ip + ":0"}, args...),
+		cluster: []string{"run", "--name", name, "--bind", ip + ":0"}, args: []string{"--listen", ip + ":0"},
 	})
 }
 
 // joined runs a node that joins the cluster of another.
-func joined(t *testing.T, name string, of *node, args ...string) *node {
+func joined(t *testing.T, name string, of *node) *node {
 	t.Helper()
 	ip := loopback()
 	return startWith(t, setup{
 		cluster: []string{"join", of.gossip(), "--token-file", file(t, "token", of.token()), "--name", name, "--bind", ip + ":0"},
-		args:    append([]string{"--listen", ip + ":0"}, args...),
+		args:    []string{"--listen", ip + ":0"},
 	})
 }
 
