@@ -37,10 +37,10 @@ type FillOptions struct {
 	CompletePercent int `yaml:"complete_percent"`
 	// How long a sibling that has a response may take to begin it, and to send all of it if it is short, before the origin is asked instead.
 	SiblingTimeout units.Duration `yaml:"sibling_timeout"`
-	// What is stored of the responses that siblings have: hot stores what is asked for again here within hot_window, so that the nodes hold little twice; always and never are what they say.
+	// What is stored of the responses that siblings have: hot stores what is asked for again here among the last hot_among of them, so that the nodes hold little twice; always and never are what they say.
 	StoreSiblingHits string `yaml:"store_sibling_hits"`
-	// Time within which a second request makes a response hot.
-	HotWindow units.Duration `yaml:"hot_window"`
+	// Among how many responses of siblings a second one for the same URL makes it hot. Fewer keep more different objects in the cluster, more keep what is popular nearer.
+	HotAmong int `yaml:"hot_among"`
 	// Buffer between an origin and a client for a response that is not stored.
 	Buffer units.Size `yaml:"buffer"`
 }
@@ -82,7 +82,7 @@ func DefaultOptions() Options {
 			MaxWaiters: 10_000, MaxBackground: 256,
 			CompleteMissing: 16 * units.MiB, CompletePercent: 90,
 			SiblingTimeout:   units.Duration(150 * time.Millisecond),
-			StoreSiblingHits: storeHot, HotWindow: units.Duration(10 * time.Minute),
+			StoreSiblingHits: storeHot, HotAmong: 128,
 			Buffer: 32 * units.KiB,
 		},
 		Headers: HeaderOptions{ForwardedFor: "keep"},
@@ -107,7 +107,7 @@ func (o *Options) Validate() error {
 	bad(o.Fill.CompletePercent >= 0 && o.Fill.CompletePercent <= 100, "proxy.fill.complete_percent: must be from 0 to 100, not %d", o.Fill.CompletePercent)
 	bad(o.Fill.Buffer >= 4*units.KiB && o.Fill.Buffer <= 16*units.MiB, "proxy.fill.buffer: must be from 4KiB to 16MiB, not %v", o.Fill.Buffer)
 	bad(o.Fill.SiblingTimeout > 0, "proxy.fill.sibling_timeout: must be more than 0")
-	bad(o.Fill.HotWindow > 0, "proxy.fill.hot_window: must be more than 0")
+	bad(o.Fill.HotAmong > 0 && o.Fill.HotAmong <= hotSlots, "proxy.fill.hot_among: must be from 1 to %d, not %d", hotSlots, o.Fill.HotAmong)
 	bad(o.Client.BodyTimeout > 0, "proxy.client.body_timeout: must be more than 0")
 	bad(o.Client.WriteTimeout > 0, "proxy.client.write_timeout: must be more than 0")
 	bad(o.Client.MaxURI >= 256, "proxy.client.max_uri: must be at least 256, not %v", o.Client.MaxURI)

@@ -213,7 +213,7 @@ func (fl *flight) keeps() bool {
 	case storeNever:
 		return false
 	}
-	again := p.hot.again(fl.fill.req.Key, p.d.Clock(), p.o.Fill.HotWindow.D())
+	again := p.hot.again(fl.fill.req.Key, p.o.Fill.HotAmong)
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
 	return again || fl.readers > 1
@@ -222,19 +222,20 @@ func (fl *flight) keeps() bool {
 // hotSlots is how many keys hot remembers at most.
 const hotSlots = 1 << 15
 
-// hot remembers which keys were asked for a while ago. It is a hint: a collision
-// forgets one.
+// hot remembers what siblings gave last. It counts in responses, not in time: of
+// a node that turns its store over in minutes nearly everything comes again
+// soon, and would be stored twice. It is a hint: a collision forgets one.
 type hot struct {
-	slots [hotSlots]atomic.Uint64 // 32 bits of the key's hash, then the second it was asked for
+	given atomic.Uint32           // responses, wrapping
+	slots [hotSlots]atomic.Uint64 // 32 bits of the key's hash, then the number of the response
 }
 
-// again reports whether key was asked for within the window before now, and
-// remembers that it is.
-func (t *hot) again(key string, now time.Time, window time.Duration) bool {
+// again reports whether key was among the last responses, and remembers it.
+func (t *hot) again(key string, among int) bool {
 	h := xxh3.HashString(key)
-	second := uint64(uint32(now.Unix()))
-	old := t.slots[h%hotSlots].Swap(h&^(1<<32-1) | second)
-	return old != 0 && old>>32 == h>>32 && second-old&(1<<32-1) <= uint64(window/time.Second)
+	n := t.given.Add(1)
+	old := t.slots[h%hotSlots].Swap(h&^(1<<32-1) | uint64(n))
+	return old != 0 && old>>32 == h>>32 && n-uint32(old) <= uint32(among)
 }
 
 // Answer says what a sibling that asks for a URL is told: a hit only if a plain

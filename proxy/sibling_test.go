@@ -66,18 +66,22 @@ func FuzzKeyOf(f *testing.F) {
 }
 
 func TestHot(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
 	h := new(hot)
-	for _, c := range []struct {
-		key   string
-		after time.Duration
-		want  bool
+	for i, c := range []struct {
+		key  string
+		want bool
 	}{
-		{"a", 0, false}, {"a", time.Minute, true}, {"b", time.Minute, false}, {"a", 12 * time.Minute, false}, {"a", 12 * time.Minute, true},
+		{"a", false}, {"a", true}, {"b", false}, {"c", false}, {"a", true}, {"d", false}, {"e", false}, {"f", false}, {"a", false},
 	} {
-		if got := h.again(c.key, now.Add(c.after), 10*time.Minute); got != c.want {
-			t.Errorf("%s after %v: %v", c.key, c.after, got)
+		if got := h.again(c.key, 3); got != c.want {
+			t.Errorf("%s at %d: %v", c.key, i, got)
 		}
+	}
+	h.given.Store(1<<32 - 2)
+	h.again("x", 3)
+	h.again("y", 3) // the count begins again
+	if !h.again("x", 3) {
+		t.Error("forgotten when the count wrapped")
 	}
 }
 
