@@ -10,9 +10,8 @@ import (
 type holding struct {
 	acked   map[string]time.Time // when the latest beat was sent that a member answered
 	sent    [16]sentBeat         // the latest beats
-	ticked  time.Time
-	grace   time.Time // quorum counts from here at the earliest: taken, or woken
-	woken   bool      // slept since, and nobody has answered yet
+	grace   time.Time            // quorum counts from here at the earliest: taken, or woken
+	woken   bool                 // slept since, and nobody has answered yet
 	beatAt  time.Time
 	renewed time.Time // when the lease was renewed last
 	renewAt time.Time
@@ -42,22 +41,16 @@ type yielding struct {
 // announced, on the strength of old answers.
 func (m *machine) tickHolder(now time.Time) {
 	h := &m.holding
-	slept := now.Sub(h.ticked)
-	h.ticked = now
-	if slept > m.t.hold {
-		m.log.Warn("this process did not run for a while", "for", slept)
-		if now.Sub(h.renewed) >= 8*m.t.renew {
-			m.giveUp(now, HoldDown) // the address has expired, somebody may have it
-			return
-		}
-		h.grace, h.woken = now, true
+	if h.woken && now.Sub(h.renewed) >= 8*m.t.renew {
+		m.giveUp(now, HoldDown) // the address has expired, somebody may have it
+		return
 	}
 	quorumAt := m.quorumAt(now)
-	if now.Sub(quorumAt) > m.t.hold {
+	if now.Sub(quorumAt) > m.patience() {
 		m.giveUp(now, NoQuorum)
 		return
 	}
-	if h.woken && (quorumAt.After(h.grace) && quorumAt.Before(now) || now.Sub(h.grace) > m.t.hold) {
+	if h.woken && (quorumAt.After(h.grace) && quorumAt.Before(now) || now.Sub(h.grace) > m.t.hold && quorumAt.Equal(now)) {
 		h.woken = false
 	}
 	if !now.Before(h.beatAt) {
@@ -74,6 +67,17 @@ func (m *machine) tickHolder(now time.Time) {
 	m.tickYield(now)
 }
 
+// patience is how long this node goes on holding without answers. After a pause
+// it is longer: a machine that keeps one process from running keeps the others
+// from answering. Nobody takes the address meanwhile, for this host answers the
+// probes for it.
+func (m *machine) patience() time.Duration {
+	if m.holding.woken {
+		return 4 * m.t.hold
+	}
+	return m.t.hold
+}
+
 func (m *machine) holderDue() time.Time {
 	h := &m.holding
 	due := h.beatAt
@@ -83,7 +87,7 @@ func (m *machine) holderDue() time.Time {
 	if !h.woken && m.yield == nil && h.announceAt.Before(due) {
 		due = h.announceAt
 	}
-	if lost := m.quorumAt(due).Add(m.t.hold); lost.Before(due) {
+	if lost := m.quorumAt(due).Add(m.patience()); lost.Before(due) {
 		due = lost.Add(time.Millisecond)
 	}
 	return due

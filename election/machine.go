@@ -60,6 +60,7 @@ type machine struct {
 	since   time.Time // of the state
 	reason  Reason
 	settled time.Time // no claim before: listening after a start, or link lost
+	wakeAt  time.Time // when this node wanted to run next
 	link    bool      // the interface has a carrier
 
 	term     uint64    // the highest that was seen
@@ -109,8 +110,19 @@ func (m *machine) start(now time.Time, v *peer.View, kept Memory) {
 
 func (m *machine) onView(now time.Time, v *peer.View) {
 	m.view = v
-	m.voters.update(v, now, m.t.forget, m.occupied(now))
-	m.counted = m.voters.count(v)
+	m.recount(now)
+}
+
+// recount finds the members that count. Those that count from now on have not
+// been sent a heartbeat yet, and get the time to answer one.
+func (m *machine) recount(now time.Time) {
+	m.voters.update(m.view, now, m.t.forget, m.occupied(now))
+	counted := m.voters.count(m.view)
+	fresh := func(id string) bool { return !slices.Contains(m.counted, id) }
+	if m.state.Holds() && slices.ContainsFunc(counted, fresh) {
+		m.holding.grace = now
+	}
+	m.counted = counted
 }
 
 // willing reports whether this node would take the address.
@@ -138,8 +150,7 @@ func (m *machine) enter(now time.Time, s State, why Reason) {
 
 // tick does what is due.
 func (m *machine) tick(now time.Time) {
-	m.voters.update(m.view, now, m.t.forget, m.occupied(now))
-	m.counted = m.voters.count(m.view)
+	m.recount(now)
 	switch m.state {
 	case Idle:
 		m.tickIdle(now)
@@ -149,6 +160,24 @@ func (m *machine) tick(now time.Time) {
 		}
 	default:
 		m.tickHolder(now)
+	}
+}
+
+// wake is told of each time that this node runs, before anything else. One that
+// was kept from running cannot tell its own silence from that of the others: what
+// they sent meanwhile waits to be read.
+func (m *machine) wake(now time.Time) {
+	late := now.Sub(m.wakeAt)
+	if m.wakeAt.IsZero() || late <= m.t.beat {
+		return
+	}
+	m.log.Warn("this process was kept from running", "for", late)
+	if m.state.Holds() {
+		m.holding.grace, m.holding.woken = now, true
+		return
+	}
+	if until := now.Add(m.t.silence); until.After(m.settled) {
+		m.settled = until
 	}
 }
 

@@ -200,47 +200,55 @@ func (e *Election) loop(ctx context.Context) error {
 	defer stop()
 	m := e.m
 	m.start(time.Now(), e.d.Directory.View(), e.d.Memory)
+	m.wakeAt = time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
+		do := m.tick
 		select {
 		case <-ctx.Done():
-			if m.state.Holds() {
-				m.giveUp(time.Now(), Stopped)
-			}
-			e.publish()
-			return ctx.Err()
+			continue
 		case p := <-e.packets:
-			if !m.onPacket(time.Now(), p) {
-				e.dropped.Add(1)
-			}
+			do = func(now time.Time) { e.take(now, p) }
 		case v := <-views:
-			m.onView(time.Now(), v)
+			do = func(now time.Time) { m.onView(now, v) }
 		case r := <-e.probes:
-			m.onProbe(time.Now(), r.sequence, r.probe)
+			do = func(now time.Time) { m.onProbe(now, r.sequence, r.probe) }
 		case o := <-e.orders:
-			e.obey(o)
+			do = func(now time.Time) { e.obey(now, o) }
 		case ev := <-e.d.Events:
-			e.onEvent(ev)
+			do = func(now time.Time) { e.onEvent(now, ev) }
 		case <-timer.C:
-			m.tick(time.Now())
 		}
-		e.publish()
 		now := time.Now()
-		timer.Reset(max(m.due(now).Sub(now), time.Millisecond))
+		m.wake(now)
+		do(now)
+		e.publish()
+		m.wakeAt = m.due(now)
+		timer.Reset(max(m.wakeAt.Sub(now), time.Millisecond))
+	}
+	if m.state.Holds() {
+		m.giveUp(time.Now(), Stopped)
+	}
+	e.publish()
+	return ctx.Err()
+}
+
+func (e *Election) take(now time.Time, p Packet) {
+	if !e.m.onPacket(now, p) {
+		e.dropped.Add(1)
 	}
 }
 
-func (e *Election) onEvent(ev Event) {
+func (e *Election) onEvent(now time.Time, ev Event) {
 	if ev.Conflict != nil {
-		e.m.onConflict(time.Now(), ev.Conflict)
+		e.m.onConflict(now, ev.Conflict)
 		return
 	}
-	e.m.onLink(time.Now(), ev.Carrier)
+	e.m.onLink(now, ev.Carrier)
 }
 
-func (e *Election) obey(o order) {
-	now := time.Now()
+func (e *Election) obey(now time.Time, o order) {
 	done := func(err error) { o.done <- err } // capacity 1, called once
 	if !o.stop {
 		e.m.move(now, o.to, done)

@@ -126,6 +126,11 @@ func (v *vip) MoveVIP(ctx context.Context, name string) (admin.VIPStatus, error)
 		to = m.ID
 	}
 	holder := view.ByID(s.e.Status().Holder)
+	if holder == nil { // not heard yet: the others may know
+		if st, err := v.VIP(ctx); err == nil {
+			holder = view.ByName(st.Holder)
+		}
+	}
 	if holder == nil {
 		return admin.VIPStatus{}, &admin.Error{Status: 409, Message: "nobody holds the virtual IP now, as far as this node knows", Hint: "see why with 'cachenode vip'"}
 	}

@@ -30,7 +30,7 @@ func TestHolderFails(t *testing.T) {
 		{"deaf", func(l *lab, h int) { l.hosts[h].Deafen() }},
 		{"mute", func(l *lab, h int) { l.hosts[h].Mute() }},
 		{"process killed", func(l *lab, h int) { l.procs[h].Kill() }},
-		{"process hangs", func(l *lab, h int) { l.procs[h].Signal(syscall.SIGSTOP) }},
+		{"process hangs", func(l *lab, h int) { l.hang(h) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +61,7 @@ func TestHungHolderWakes(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 3)
 	first, _ := l.waitHolder(l.all()...)
-	l.procs[first].Signal(syscall.SIGSTOP)
+	l.hang(first)
 	second, d := l.waitHolder(l.but(first)...)
 	took(t, "process hangs", d)
 	if l.hosts[first].Has(labVIP) {
@@ -216,7 +216,7 @@ func TestIPv6(t *testing.T) {
 	l := newLabFor(t, 3, "fd09::100/64")
 	first, _ := l.waitHolder(l.all()...)
 	l.stay(time.Second)
-	l.procs[first].Signal(syscall.SIGSTOP)
+	l.hang(first)
 	second, d := l.waitHolder(l.but(first)...)
 	took(t, "IPv6, process hangs", d)
 	l.procs[first].Signal(syscall.SIGCONT)
