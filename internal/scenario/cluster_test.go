@@ -24,11 +24,11 @@ func loopback() string {
 }
 
 // member runs a node that makes a cluster, on an address of its own.
-func member(t *testing.T, name string) *node {
+func member(t *testing.T, name string, args ...string) *node {
 	t.Helper()
 	ip := loopback()
 	return startWith(t, setup{
-		cluster: []string{"run", "--name", name, "--bind", ip + ":0"}, args: []string{"--listen", ip + ":0"},
+		cluster: []string{"run", "--name", name, "--bind", ip + ":0"}, args: append([]string{"--listen", ip + ":0"}, args...),
 	})
 }
 
