@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // exchange is one request on the long way.
@@ -183,8 +184,9 @@ func (c *Conn) remoteAddr() string {
 }
 
 // leaving is the context of a request, which ends when its client leaves. The
-// connection is watched only from when somebody asks for Done, and the body
-// has been read.
+// connection is watched only when somebody has asked for Done, the body has been
+// read, and the answer is taking its time: most are there before a watch would
+// be worth its goroutine and its system call.
 type leaving struct {
 	context.Context
 	cancel context.CancelFunc
@@ -194,8 +196,12 @@ type leaving struct {
 	wanted bool          // somebody waits for the end
 	quiet  bool          // the body has been read, nobody reads the connection
 	over   bool          // the request has been answered
+	timer  *time.Timer   // begins the watch; nil: not yet wanted
 	done   chan struct{} // closed when the watch has ended; nil: there is none
 }
+
+// watchAfter is how much later than at once the end of a client is noticed.
+const watchAfter = 50 * time.Millisecond
 
 func (l *leaving) init(c *Conn) {
 	l.Context, l.cancel = context.WithCancel(context.Background())
@@ -227,34 +233,54 @@ func (l *leaving) bodyRead() {
 	l.start()
 }
 
-// start begins the watch if it is time; mu is held.
+// start has the watch begin soon, if it may; mu is held.
 func (l *leaving) start() {
-	if !l.wanted || !l.quiet || l.over || l.done != nil || l.c.raw == nil {
+	if !l.wanted || !l.quiet || l.over || l.timer != nil || l.c.raw == nil {
 		return
+	}
+	l.timer = time.AfterFunc(watchAfter, l.watch)
+}
+
+// begin starts the watch; false: it is too late for it.
+func (l *leaving) begin() (done chan<- struct{}, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return nil, false
 	}
 	l.c.disarmRead()
 	l.c.unlimitRead()
 	l.done = make(chan struct{})
-	go func() {
-		defer close(l.done)
-		if l.c.awaitGone() == nil {
-			l.cancel()
-			return
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if !l.over { // the connection has been closed
-			l.cancel()
-		}
-	}()
+	return l.done, true
+}
+
+// watch ends the context when the client leaves.
+func (l *leaving) watch() {
+	done, ok := l.begin()
+	if !ok {
+		return
+	}
+	defer close(done)
+	if l.c.awaitGone() == nil {
+		l.cancel()
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over { // the connection has been closed
+		l.cancel()
+	}
 }
 
 // stop ends the watch, and waits for it.
 func (l *leaving) stop() {
 	l.mu.Lock()
 	l.over = true
-	done := l.done
+	timer, done := l.timer, l.done
 	l.mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
 	if done != nil {
 		_ = l.c.nc.SetReadDeadline(past) // fails only with the connection
 		<-done
