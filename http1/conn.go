@@ -21,6 +21,8 @@ type Conn struct {
 	since         time.Time
 	remote        string   // of the client, once somebody has asked
 	excess        *problem // why it is one too many; nil: it is not
+	met           bool     // its first bytes have been looked at: who is behind it is known
+	counted       bool     // among the connections of its client; guarded by srv.mu
 
 	state    atomic.Uint32
 	requests atomic.Int64 // handed on
@@ -56,7 +58,12 @@ func addrPort(a net.Addr) netip.AddrPort {
 	default:
 		ap, _ = netip.ParseAddrPort(a.String()) // of a pipe or a unix socket: none
 	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return unmapped(ap)
+}
+
+// unmapped is the address as rules and logs know it.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // State is what the connection is doing.
@@ -150,6 +157,16 @@ func (c *Conn) next() bool {
 	} else if !c.awaitFirst() {
 		return false
 	}
+	if !c.met {
+		if !c.preface() {
+			return false
+		}
+		c.met = true
+		if len(c.work.unread()) == 0 {
+			c.began = time.Time{} // the request itself is still to come
+			return c.next()
+		}
+	}
 	c.out0, c.received, c.keep, c.unread = c.out.Load(), 0, false, false
 	bad := c.head()
 	switch {
@@ -190,17 +207,24 @@ func (c *Conn) head() *problem {
 		case room == nil:
 			return longTarget
 		}
-		c.armRead(c.began.Add(c.srv.opts.HeaderTimeout.D()), time.Millisecond)
-		n, err := c.read(room)
-		k.w += n
-		switch {
-		case n > 0:
-		case isTimeout(err):
-			return slowHead
-		default:
-			return errGone
+		if bad := c.fill(room); bad != nil {
+			return bad
 		}
 	}
+}
+
+// fill reads more of a head into room, which is the work's.
+func (c *Conn) fill(room []byte) *problem {
+	c.armRead(c.began.Add(c.srv.opts.HeaderTimeout.D()), time.Millisecond)
+	n, err := c.read(room)
+	c.work.w += n
+	switch {
+	case n > 0:
+		return nil
+	case isTimeout(err):
+		return slowHead
+	}
+	return errGone
 }
 
 // answer has the request answered, on the short lane if that takes it.

@@ -3,6 +3,7 @@ package http1
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/cachenode/cachenode/internal/units"
@@ -30,6 +31,11 @@ type Options struct {
 	MaxRequests int64 `yaml:"max_requests"`
 	// MaxHead is the largest head of a request; a larger one is answered 431.
 	MaxHead units.Size `yaml:"max_head"`
+	// ProxyProtocolFrom lists the addresses and CIDR networks of balancers in
+	// front, besides the members of the cluster, that begin their connections
+	// with a PROXY protocol header (version 2): its word about the client is
+	// taken. Such a header from elsewhere closes the connection.
+	ProxyProtocolFrom []string `yaml:"proxy_protocol_from"`
 
 	// The proxy's options of the same names say these.
 	MaxURI       units.Size     `yaml:"-"` // longest request target; a longer one is answered 414
@@ -70,5 +76,25 @@ func (o *Options) Validate() error {
 	bad(o.MaxFields <= 0, "max_fields: must be more than 0")
 	bad(o.BodyTimeout <= 0, "body_timeout: must be more than 0")
 	bad(o.WriteTimeout <= 0, "write_timeout: must be more than 0")
-	return errors.Join(errs...)
+	_, err := o.fronts()
+	return errors.Join(append(errs, err)...)
+}
+
+// fronts parses ProxyProtocolFrom.
+func (o *Options) fronts() (list []netip.Prefix, err error) {
+	for i, s := range o.ProxyProtocolFrom {
+		p, bad := netip.ParsePrefix(s)
+		if bad != nil {
+			var a netip.Addr
+			if a, bad = netip.ParseAddr(s); bad == nil {
+				p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+			}
+		}
+		if bad != nil {
+			err = errors.Join(err, fmt.Errorf("proxy_protocol_from[%d]: invalid network %q: want an address or a network such as 10.0.0.0/8", i, s))
+			continue
+		}
+		list = append(list, p.Masked())
+	}
+	return list, err
 }

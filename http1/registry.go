@@ -35,10 +35,14 @@ func (s *Server) admit(nc net.Conn) {
 // register enters c into the books. It returns false when the descriptors that
 // others need would be taken.
 func (s *Server) register(c *Conn) bool {
-	key := keyOf(c.client.Addr())
+	front := s.fronted(c) // its clients are known later
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limit, each := s.opts.MaxConnections, s.opts.MaxConnectionsPerClient
+	if front {
+		each = 0
+	}
+	key := keyOf(c.client.Addr())
 	if s.closed || beyond(len(s.conns), limit) || each > 0 && beyond(s.clients[key], each) {
 		return false
 	}
@@ -49,11 +53,42 @@ func (s *Server) register(c *Conn) bool {
 		c.excess = manyConns
 	}
 	if each > 0 {
-		if s.clients[key]++; s.clients[key] > each {
-			c.excess = manyOfOne
-		}
+		s.count(c)
 	}
 	return true
+}
+
+// count counts c among the connections of its client; mu is held.
+func (s *Server) count(c *Conn) {
+	key := keyOf(c.client.Addr())
+	c.counted = true
+	if s.clients[key]++; s.clients[key] > s.opts.MaxConnectionsPerClient {
+		c.excess = manyOfOne
+	}
+}
+
+// fronted reports whether a balancer may be at the other end of c.
+func (s *Server) fronted(c *Conn) bool {
+	at := c.client.Addr()
+	if s.deps.Front != nil && s.deps.Front(at) {
+		return true
+	}
+	for _, p := range s.fronts {
+		if p.Contains(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// identify enters who is behind a balancer's connection.
+func (s *Server) identify(c *Conn, client, local netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.client, c.local = unmapped(client), unmapped(local)
+	if s.opts.MaxConnectionsPerClient > 0 {
+		s.count(c)
+	}
 }
 
 // beyond reports half as many more than a limit, at which clients are no longer
@@ -79,7 +114,7 @@ func (s *Server) leave(c *Conn, tunnel bool) {
 	if tunnel {
 		s.tunnels--
 	}
-	if s.opts.MaxConnectionsPerClient > 0 {
+	if c.counted {
 		key := keyOf(c.client.Addr())
 		if s.clients[key]--; s.clients[key] <= 0 {
 			delete(s.clients, key)
@@ -128,15 +163,16 @@ func (s *Server) all() []*Conn {
 
 // Conns lists the connections, the oldest first.
 func (s *Server) Conns() []ConnInfo {
-	all := s.all()
-	slices.SortFunc(all, func(a, b *Conn) int { return cmp.Compare(a.id, b.id) })
-	list := make([]ConnInfo, len(all))
-	for i, c := range all {
-		list[i] = ConnInfo{
+	s.mu.Lock()
+	list := make([]ConnInfo, 0, len(s.conns))
+	for c := range s.conns {
+		list = append(list, ConnInfo{
 			ID: c.id, Client: c.client, Local: c.local, Since: c.since, State: c.State(),
 			Requests: c.requests.Load(), BytesIn: c.in.Load(), BytesOut: c.out.Load(),
-		}
+		})
 	}
+	s.mu.Unlock()
+	slices.SortFunc(list, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
@@ -157,12 +193,4 @@ func (s *Server) Stats() Stats {
 	t.Tunnels = s.tunnels
 	t.Open = int64(len(s.conns)) - s.tunnels
 	return t
-}
-
-// Load returns how many connections there are, tunnels not counted and tunnels.
-// It is cheap.
-func (s *Server) Load() (open, tunnels int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return int64(len(s.conns)) - s.tunnels, s.tunnels
 }

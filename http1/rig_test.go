@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type rig struct {
 	short  func(c *Conn, r *Request) bool
 	serve  http.HandlerFunc
 	refuse func(c *Conn, f *Fault)
+	front  func(netip.Addr) bool
 }
 
 func (r *rig) Short(c *Conn, q *Request) bool {
@@ -52,7 +54,7 @@ func newRig(t testing.TB, change func(*rig, *Options)) *rig {
 		change(r, &o)
 	}
 	var err error
-	r.srv, err = New(o, Deps{Handler: r})
+	r.srv, err = New(o, Deps{Handler: r, Front: r.front})
 	r.must(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	r.must(err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,15 +39,20 @@ type Deps struct {
 	// empty: they are closed without one.
 	TurnedAway []byte
 	Clock      func() time.Time // what Date says; nil: time.Now
+	// Front reports whether connections from an address, besides those of
+	// Options.ProxyProtocolFrom, may begin with a PROXY protocol header. Nil: no
+	// others.
+	Front func(netip.Addr) bool
 }
 
 // Server serves clients' connections.
 type Server struct {
-	opts  Options
-	deps  Deps
-	lim   limits
-	stats counters
-	date  dateCache
+	opts   Options
+	deps   Deps
+	lim    limits
+	fronts []netip.Prefix // of ProxyProtocolFrom
+	stats  counters
+	date   dateCache
 
 	stopping atomic.Bool // Shutdown or Close was called
 	draining atomic.Bool
@@ -66,6 +72,10 @@ func New(o Options, d Deps) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	fronts, err := o.fronts()
+	if err != nil {
+		return nil, err
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
@@ -73,7 +83,7 @@ func New(o Options, d Deps) (*Server, error) {
 		d.Clock = time.Now
 	}
 	return &Server{
-		opts: o, deps: d,
+		opts: o, deps: d, fronts: fronts,
 		lim:   limits{head: int(o.MaxHead), uri: int(o.MaxURI), fields: o.MaxFields},
 		conns: map[*Conn]struct{}{}, clients: map[clientKey]int{}, listeners: map[net.Listener]struct{}{},
 	}, nil
@@ -106,6 +116,15 @@ func (s *Server) Serve(ln net.Listener) error {
 			time.Sleep(wait)
 		}
 	}
+}
+
+// Take serves a connection that was accepted elsewhere, as Serve serves its own.
+func (s *Server) Take(nc net.Conn) {
+	if s.stopping.Load() {
+		_ = nc.Close() // there is nobody to tell
+		return
+	}
+	s.admit(nc)
 }
 
 func temporary(err error) bool {

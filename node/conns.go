@@ -40,7 +40,7 @@ func (n *Node) newServer() (*http1.Server, error) {
 		o.MaxConnections = maxConns(openFiles())
 	}
 	return http1.New(*o, http1.Deps{
-		Handler: n.proxy, Log: n.log,
+		Handler: n.proxy, Log: n.log, Front: n.isFront,
 		TurnedAway: fmt.Appendf(nil,
 			"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\nProxy-Status: %s; error=connection_limit_reached\r\n\r\n", n.o.Name),
 	})

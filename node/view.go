@@ -91,9 +91,13 @@ func (n *Node) sources() metrics.Sources {
 func (n *Node) proxyStats() metrics.ProxyStats {
 	s := n.proxy.Stats()
 	tunnels := int64(s.Tunnels.Active)
-	open, _ := n.server.Load()
+	c := n.server.Stats()
 	return metrics.ProxyStats{
-		Connections: open, Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
+		Connections: c.Open, Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
+		Accepted: uint64(c.Accepted), Refused: c.Refused,
+		Closed: map[string]uint64{
+			"turned_away": uint64(c.TurnedAway), "idle": uint64(c.IdleClosed), "stuck": uint64(c.WriteStuck),
+		},
 	}
 }
 

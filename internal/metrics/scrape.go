@@ -21,6 +21,7 @@ type descs struct {
 	memObjects, memBytes, memCapacity                      *prometheus.Desc
 	evictions, corrupt, readOnly                           *prometheus.Desc
 	connections, active, tunnels                           *prometheus.Desc
+	accepted, refused, closed                              *prometheus.Desc
 	draining, logDropped, lookups                          *prometheus.Desc
 	members, gossipRejected                                *prometheus.Desc
 	vipHolder, vipTransitions                              *prometheus.Desc
@@ -45,6 +46,9 @@ func newDescs() descs {
 		corrupt:        d("cache_corrupt_total", "Objects dropped because their stored bytes were damaged."),
 		readOnly:       d("cache_readonly", "1 while nothing can be stored (disk full or failing)."),
 		connections:    d("client_connections", "Open client connections."),
+		accepted:       d("client_connections_total", "Connections of clients that were accepted."),
+		refused:        d("client_refused_total", "Requests that were refused before anybody looked at what they ask for.", "reason"),
+		closed:         d("client_closed_total", "Connections of clients that a limit has ended.", "reason"),
 		active:         d("active_requests", "Requests being served, tunnels not included."),
 		tunnels:        d("tunnels", "Open CONNECT and upgrade tunnels."),
 		draining:       d("draining", "1 while the node drains."),
@@ -69,14 +73,25 @@ func (c *scrape) Collect(ch chan<- prometheus.Metric) {
 	c.collectCache(ch, src.cache())
 	p := src.proxy()
 	c.collectSiblings(ch, src)
-	gauge(ch, c.descs.connections, float64(p.Connections))
-	gauge(ch, c.descs.active, float64(p.Requests))
-	gauge(ch, c.descs.tunnels, float64(p.Tunnels))
+	c.collectClients(ch, &p)
 	gauge(ch, c.descs.draining, truth(src.Draining != nil && src.Draining()))
 	if src.LogDropped != nil {
 		counter(ch, c.descs.logDropped, float64(src.LogDropped()))
 	}
 	c.collectCluster(ch, src)
+}
+
+func (c *scrape) collectClients(ch chan<- prometheus.Metric, p *ProxyStats) {
+	gauge(ch, c.descs.connections, float64(p.Connections))
+	gauge(ch, c.descs.active, float64(p.Requests))
+	gauge(ch, c.descs.tunnels, float64(p.Tunnels))
+	counter(ch, c.descs.accepted, float64(p.Accepted))
+	for reason, n := range p.Refused {
+		counter(ch, c.descs.refused, float64(n), reason)
+	}
+	for reason, n := range p.Closed {
+		counter(ch, c.descs.closed, float64(n), reason)
+	}
 }
 
 func (c *scrape) collectCluster(ch chan<- prometheus.Metric, src *Sources) {

@@ -53,6 +53,10 @@ type ProxyStats struct {
 	Connections int64 // open client connections
 	Requests    int64 // requests being served, tunnels not included
 	Tunnels     int64 // open tunnels
+
+	Accepted uint64            // connections since the start
+	Refused  map[string]uint64 // requests that were no acceptable HTTP, or too many, by reason
+	Closed   map[string]uint64 // connections that limits have ended, by reason
 }
 
 // ICPStats are the totals of the ICP server and client, as squid names them.
