@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cachenode/cachenode/internal/relay"
 	"github.com/cachenode/cachenode/internal/units"
 )
 
@@ -45,4 +46,8 @@ func (o Options) Validate() error {
 		bad("max_tunnels", "must not be negative")
 	}
 	return errors.Join(errs...)
+}
+
+func (o Options) relay() relay.Options {
+	return relay.Options{IdleTimeout: o.IdleTimeout.D(), HalfCloseTimeout: o.HalfCloseTimeout.D(), MaxLifetime: o.MaxLifetime.D()}
 }

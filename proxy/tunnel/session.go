@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cachenode/cachenode/internal/relay"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -27,7 +28,7 @@ type session struct {
 	out    Outcome
 
 	mu    sync.Mutex // guards both below
-	relay *relay
+	relay *relay.Relay
 	cut   bool
 }
 
@@ -39,7 +40,7 @@ func (s *session) cutOff() {
 	r := s.relay
 	s.mu.Unlock()
 	if r != nil {
-		r.cutOff()
+		r.CutOff()
 	}
 }
 
@@ -154,7 +155,7 @@ func (s *session) info() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.relay != nil {
-		i.BytesIn, i.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()
+		i.BytesIn, i.BytesOut = s.relay.Moved()
 	}
 	return i
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/elazarl/goproxy"
 
+	"github.com/cachenode/cachenode/internal/relay"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -110,22 +111,23 @@ var errNoHijack = errors.New("the client's connection cannot be taken over")
 
 // run is called with the client's connection.
 func (s *session) run(client net.Conn, o Options) {
+	r := relay.New(client, s.far, o.relay())
 	s.mu.Lock()
-	s.relay = newRelay(client, s.far, o)
+	s.relay = r
 	cut := s.cut
 	s.mu.Unlock()
 	if cut {
-		s.relay.cutOff()
+		r.CutOff()
 	}
 	s.out.Status = s.status
-	n, err := s.relay.client.conn.Write(s.answer)
+	n, err := r.Client().Write(s.answer)
 	if err != nil {
-		s.relay.abort()
-	} else {
-		s.relay.run()
+		r.Abort()
 	}
-	s.out.BytesIn, s.out.BytesOut = s.relay.in.moved.Load(), s.relay.out.moved.Load()+int64(n)
-	s.out.TimedOut, s.out.Aborted, s.out.Cut = s.relay.verdict()
+	v := r.Run()
+	s.out.BytesIn, s.out.BytesOut = r.Moved()
+	s.out.BytesOut += int64(n)
+	s.out.TimedOut, s.out.Aborted, s.out.Cut = v.TimedOut, v.Aborted, v.Cut
 }
 
 // Shutdown refuses new tunnels, waits for the open ones until ctx ends, then

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -534,16 +533,6 @@ func TestHijackThatFails(t *testing.T) {
 	o, err := b.tunnels.ServeConnect(httptest.NewRecorder(), r)
 	if e := upstream.Classify(err); e == nil || o.Status != 0 || e.Type != "proxy_internal_error" {
 		t.Errorf("outcome %+v, %v", o, err)
-	}
-}
-
-func TestSplicesOnlyPlainTCP(t *testing.T) {
-	a, z := net.Pipe()
-	defer closeQuietly(a)
-	defer closeQuietly(z)
-	s := sideOf(upstream.WithEarly(a, []byte("x")))
-	if s.tcp != nil || s.conn != a || !bytes.Equal(s.early, []byte("x")) {
-		t.Errorf("side %+v", s)
 	}
 }
 

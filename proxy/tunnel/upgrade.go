@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cachenode/cachenode/internal/relay"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -102,7 +103,7 @@ func (t *Tunnels) passResponse(w http.ResponseWriter, r *http.Request, s *sessio
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
-		(&relay{client: sideOf(conn), far: sideOf(conn)}).abort()
+		relay.Reset(conn)
 	}
 }
 

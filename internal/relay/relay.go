@@ -1,0 +1,178 @@
+// Package relay moves bytes between two connections until both sides are done,
+// with half-close, limits on idleness and lifetime, and resets passed on as
+// resets. It looks at none of the bytes, and decides nothing about who is
+// connected with whom.
+package relay
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Options bound a Relay.
+type Options struct {
+	// IdleTimeout is how long it may go on while no byte moves in either
+	// direction. It must be more than 0.
+	IdleTimeout time.Duration
+	// HalfCloseTimeout is the same once one side has finished sending. It must
+	// be more than 0.
+	HalfCloseTimeout time.Duration
+	// MaxLifetime is how long it may live in all; 0 means no limit.
+	MaxLifetime time.Duration
+	// First is what the far side is sent before the client's bytes: in one write
+	// with the first of them, or alone when the client sends nothing for
+	// FirstWait. It does not count as moved, and is not kept once it is sent.
+	First     []byte
+	FirstWait time.Duration
+}
+
+// Relay moves bytes between two connections, each way by itself, until both
+// have ended, one has failed, nothing has moved for too long, or it is cut off.
+type Relay struct {
+	opts   Options
+	client side
+	far    side
+	in     direction // client to far side
+	out    direction
+
+	mu       sync.Mutex // guards what follows
+	over     bool
+	verdict  Verdict
+	watchdog *time.Timer
+	seen     uint64    // progress at the last look
+	since    time.Time // when it had changed
+}
+
+// Verdict is how a Relay has ended; all false: both sides were done.
+type Verdict struct {
+	TimedOut bool // by the idle limit or the lifetime
+	Aborted  bool // by a reset, an error, Abort or CutOff
+	Cut      bool // by CutOff: neither side wanted it
+}
+
+// New returns a relay that has not begun. It looks beneath wrappers of the
+// connections: a method Detach() ([]byte, net.Conn) yields what was read ahead
+// and the connection below, NetConn() net.Conn promises that nothing was.
+func New(client, far net.Conn, o Options) *Relay {
+	r := &Relay{opts: o, client: sideOf(client), far: sideOf(far)}
+	r.in = direction{src: &r.client, dst: &r.far, back: &r.out, first: o.First, firstWait: o.FirstWait}
+	r.out = direction{src: &r.far, dst: &r.client, back: &r.in}
+	return r
+}
+
+// Client is the client's connection without what was read ahead from it.
+func (r *Relay) Client() net.Conn { return r.client.conn }
+
+// Moved is how many bytes have been written so far: those of the client to the
+// far side, and those of the far side to the client. It lags behind by one step.
+func (r *Relay) Moved() (in, out int64) { return r.in.moved.Load(), r.out.moved.Load() }
+
+// Run returns when both directions have ended and both connections are closed.
+// It is called once.
+func (r *Relay) Run() Verdict {
+	if r.opts.MaxLifetime > 0 {
+		life := time.AfterFunc(r.opts.MaxLifetime, r.timeOut)
+		defer life.Stop()
+	}
+	r.mu.Lock()
+	r.since = time.Now()
+	r.watchdog = time.AfterFunc(r.watchEvery(), r.watch)
+	r.mu.Unlock()
+	defer r.watchdog.Stop()
+	var ways sync.WaitGroup
+	ways.Go(func() { r.move(&r.out) })
+	r.move(&r.in)
+	ways.Wait()
+	r.finish()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.verdict
+}
+
+func (r *Relay) move(d *direction) {
+	if err := d.run(); err != nil {
+		r.Abort()
+	}
+}
+
+// Abort ends the relay because something failed. It may be called at any time,
+// also before Run.
+func (r *Relay) Abort() { r.reset(Verdict{Aborted: true}) }
+
+// CutOff ends the relay though both sides could go on.
+func (r *Relay) CutOff() { r.reset(Verdict{Aborted: true, Cut: true}) }
+
+// reset passes a reset on as a reset, so that neither side takes what it got for
+// everything.
+func (r *Relay) reset(v Verdict) {
+	if r.end(v) {
+		r.client.reset()
+		r.far.reset()
+	}
+}
+
+// Reset closes c so that its peer does not take what it got for everything,
+// looking beneath wrappers as New does.
+func Reset(c net.Conn) {
+	s := sideOf(c)
+	s.reset()
+}
+
+func (r *Relay) timeOut() { r.close(Verdict{TimedOut: true}) }
+
+func (r *Relay) finish() { r.close(Verdict{}) }
+
+func (r *Relay) close(v Verdict) {
+	if r.end(v) {
+		closeQuietly(r.client.conn)
+		closeQuietly(r.far.conn)
+	}
+}
+
+// end notes how the relay has ended; only the first reason counts.
+func (r *Relay) end(v Verdict) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return false
+	}
+	r.over, r.verdict = true, v
+	return true
+}
+
+// watch looks whether anything has moved, several times per limit; a relay
+// that stands still lives up to an eighth longer than it may.
+func (r *Relay) watch() {
+	now, progress := time.Now(), r.progress()
+	limit := r.opts.IdleTimeout
+	if r.in.ended.Load() || r.out.ended.Load() {
+		limit = min(limit, r.opts.HalfCloseTimeout)
+	}
+	r.mu.Lock()
+	if progress != r.seen {
+		r.seen, r.since = progress, now
+	}
+	idle := now.Sub(r.since) >= limit
+	if !r.over && !idle {
+		r.watchdog.Reset(r.watchEvery())
+	}
+	r.mu.Unlock()
+	if idle {
+		r.timeOut()
+	}
+}
+
+func (r *Relay) watchEvery() time.Duration {
+	return min(r.opts.IdleTimeout, r.opts.HalfCloseTimeout) / 8
+}
+
+// progress is a number that changes whenever a byte moves, also where a long
+// splice has not yet returned.
+func (r *Relay) progress() uint64 {
+	return uint64(r.in.moved.Load()) + uint64(r.out.moved.Load()) + kernelProgress(r.client.tcp) + kernelProgress(r.far.tcp)
+}
+
+// closeQuietly is for what is given up.
+func closeQuietly(c io.Closer) { _ = c.Close() }

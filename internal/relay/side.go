@@ -1,0 +1,68 @@
+package relay
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"syscall"
+)
+
+// side is one end of the relay.
+type side struct {
+	conn  net.Conn     // what the owner gave; closing it is his business too
+	tcp   *net.TCPConn // what is beneath, nil if there is no TCP or it is not ours to use
+	early []byte       // what was read from it already
+}
+
+// sideOf looks beneath wrappers: Detach yields what was read ahead and the
+// connection below; NetConn promises that nothing was, except for TLS, where
+// the bytes below are not those that are carried.
+func sideOf(c net.Conn) side {
+	s := side{conn: c}
+	for {
+		switch w := c.(type) {
+		case *net.TCPConn:
+			s.tcp = w
+			return s
+		case interface{ Detach() ([]byte, net.Conn) }:
+			var early []byte
+			early, c = w.Detach()
+			s.early = append(s.early, early...)
+			s.conn = c
+		case *tls.Conn:
+			return s
+		case interface{ NetConn() net.Conn }:
+			c = w.NetConn()
+		default:
+			return s
+		}
+	}
+}
+
+// writer is the connection to write to: past a wrapper that would only count.
+func (s *side) writer() net.Conn {
+	if s.tcp != nil {
+		return s.tcp
+	}
+	return s.conn
+}
+
+// closeWrite half-closes the connection. One that cannot be stays open for the
+// other direction; one that is gone already needs nothing.
+func (s *side) closeWrite() error {
+	c, ok := s.writer().(interface{ CloseWrite() error })
+	if !ok {
+		return nil
+	}
+	if err := c.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
+		return err
+	}
+	return nil
+}
+
+func (s *side) reset() {
+	if s.tcp != nil {
+		_ = s.tcp.SetLinger(0)
+	}
+	closeQuietly(s.conn)
+}
