@@ -79,7 +79,19 @@ func TestDocumentedNamesExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := New(Build{}, start)
-	m.Attach(Sources{LogDropped: func() uint64 { return 0 }})
+	m.Attach(Sources{
+		LogDropped: func() uint64 { return 0 },
+		Proxy: func() ProxyStats {
+			return ProxyStats{Refused: map[string]uint64{"no-host": 1}, Closed: map[string]uint64{"idle": 1}}
+		},
+		ICP: func() ICPStats {
+			return ICPStats{Sent: map[string]uint64{"HIT": 1}, Dropped: map[string]uint64{"stranger": 1}}
+		},
+		Peers:          func() []PeerStats { return []PeerStats{{Name: "n2", RTT: time.Millisecond, Requests: map[string]uint64{"hit": 1}}} },
+		Members:        func() map[string]int { return map[string]int{"alive": 1} },
+		GossipRejected: func() map[string]uint64 { return map[string]uint64{"key": 1} },
+		VIP:            func() VIPStats { return VIPStats{} },
+	})
 	s := hit()
 	s.Denied = "rule"
 	m.Observe(s)
