@@ -206,8 +206,25 @@ func (n *Node) Abort() { n.aborted.Do(func() { close(n.abort) }) }
 // Stopping reports whether the node has begun to stop.
 func (n *Node) Stopping() bool { return n.stopping.Load() }
 
-// settle is how long requests that were cut have to end.
-const settle = 5 * time.Second
+// Connections that were cut have so many steps to end. It is steps that count and
+// not time: a process that was kept from running has not waited.
+const (
+	settleStep  = 500 * time.Millisecond
+	settleSteps = 10
+)
+
+// settle waits for the connections that were cut.
+func (n *Node) settle() (err error) {
+	for range settleSteps {
+		ctx, cancel := context.WithTimeout(context.Background(), settleStep)
+		err = n.server.Wait(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
+}
 
 // stop lets what is in flight end, up to the deadline or Abort, and cuts the
 // rest.
@@ -236,9 +253,7 @@ func (n *Node) stop() {
 	}
 	err = errors.Join(err, n.endProxy(ctx))
 	n.vip.end(ctx)
-	ended, done := context.WithTimeout(context.Background(), settle)
-	defer done()
-	if err = errors.Join(err, n.server.Wait(ended)); err != nil {
+	if err = errors.Join(err, n.settle()); err != nil {
 		n.log.Warn("cut what was still in flight", "error", err)
 	}
 }

@@ -1,11 +1,15 @@
 package proxy
 
 import (
-	"context"
+	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/cachenode/cachenode/accesslog"
 )
 
 // ActiveRequest is one request that is being answered.
@@ -42,9 +46,13 @@ type activeEntry struct {
 	method  string
 	url     string
 	started time.Time
+	logged  atomic.Bool // somebody logs it, or has
 
 	prev, next *activeEntry
 }
+
+// claim reports whether the caller is the one who logs the request.
+func (e *activeEntry) claim() bool { return e.logged.CompareAndSwap(false, true) }
 
 func (a *active) shard(e *activeEntry) *activeShard {
 	return &a.shards[e.id%uint64(len(a.shards))]
@@ -81,19 +89,73 @@ func (a *active) remove(e *activeEntry) {
 	}
 }
 
-// wait returns when no request is under way, or with ctx's error. No more may
-// be added.
-func (a *active) wait(ctx context.Context) error {
+// settling is how long requests that were cut may take to be logged.
+type settling struct {
+	step time.Duration
+	// steps in which none ends are too many. It is steps that count and not time:
+	// a process that was kept from running has not waited.
+	steps int
+}
+
+// settle waits until no request is under way, and gives up when none ends any
+// more. It returns how many are left. No more may be added.
+func (a *active) settle(s settling) (left int) {
+	left = a.len()
+	for idle := 0; left > 0 && idle < s.steps; idle++ {
+		a.wait(s.step)
+		now := a.len()
+		if now < left {
+			idle = -1
+		}
+		left = now
+	}
+	return left
+}
+
+// wait returns when no request is under way, or after d.
+func (a *active) wait(d time.Duration) {
+	over := time.NewTimer(d)
+	defer over.Stop()
 	for i := range a.shards {
 		if none := a.shards[i].empty(); none != nil {
 			select {
 			case <-none:
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-over.C:
+				return
 			}
 		}
 	}
-	return nil
+}
+
+// abandon logs the requests that will not end before the log is closed, with
+// what is known of them.
+func (p *Proxy) abandon() {
+	now := p.d.Clock()
+	for i := range p.active.shards {
+		for _, e := range p.active.shards[i].unlogged(now) {
+			p.d.Record(&e)
+		}
+	}
+}
+
+// unlogged claims what nobody logs, and makes its log entries.
+func (s *activeShard) unlogged(now time.Time) (list []accesslog.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.first; e != nil; e = e.next {
+		if !e.claim() {
+			continue
+		}
+		tag := accesslog.TagMiss
+		if e.method == http.MethodConnect {
+			tag = accesslog.TagTunnel
+		}
+		list = append(list, accesslog.Entry{
+			Time: now, Duration: max(0, now.Sub(e.started)), Client: e.client.Addr().Unmap(), Method: strings.Clone(e.method),
+			URL: strings.Clone(e.url), Proto: "HTTP/1.1", RequestID: e.id, Result: accesslog.Result{Tag: tag, Aborted: true},
+		})
+	}
+	return list
 }
 
 // empty returns what closes when the shard is; nil: it is.
@@ -129,7 +191,8 @@ func (s *activeShard) append(out []ActiveRequest) []ActiveRequest {
 	defer s.mu.Unlock()
 	for e := s.first; e != nil; e = e.next {
 		out = append(out, ActiveRequest{
-			ID: strconv.FormatUint(e.id, 36), Client: e.client, Method: e.method, URL: e.url, Started: e.started,
+			// The strings of an entry may be views of a buffer that is used again.
+			ID: strconv.FormatUint(e.id, 36), Client: e.client, Method: strings.Clone(e.method), URL: strings.Clone(e.url), Started: e.started,
 		})
 	}
 	return out

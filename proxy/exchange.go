@@ -76,7 +76,9 @@ func (x *exchange) end() {
 	if x.headSent && e.CacheStatus == "" {
 		e.CacheStatus = x.status.String()
 	}
-	x.p.d.Record(e)
+	if x.active.claim() {
+		x.p.d.Record(e)
+	}
 }
 
 // finish has the rest of a response written, so that all of it is counted. A

@@ -208,7 +208,9 @@ func (l *lane) end() {
 		e.TTFB = e.Duration
 	}
 	e.BytesIn, e.BytesOut = l.conn.Received(), l.conn.Sent()
-	l.p.d.Record(e)
+	if l.active.claim() {
+		l.p.d.Record(e)
+	}
 	l.p.active.remove(&l.active)
 }
 

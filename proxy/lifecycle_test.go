@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,5 +160,82 @@ func TestShutdownWaitsForTheLog(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 		close(write)
 		<-ended
+	}
+}
+
+// A stop does not end while requests that it cut are still being logged, however
+// long all of them take together.
+func TestShutdownWaitsForSlowLogging(t *testing.T) {
+	const tunnels = 20
+	var logged atomic.Int32
+	var one sync.Mutex
+	r := newRig(t, func(c *rigConfig) {
+		c.record = func(*accesslog.Entry) {
+			one.Lock()
+			defer one.Unlock()
+			time.Sleep(10 * time.Millisecond)
+			logged.Add(1)
+		}
+	})
+	r.proxy.settling.step = 5 * time.Millisecond // in all a fraction of what they take
+	for range tunnels {
+		c, err := connected(r)
+		r.must(err)
+		defer c.Close()
+	}
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.proxy.Shutdown(cut); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "stuck") {
+		t.Error(err)
+	}
+	if n := logged.Load(); n != tunnels {
+		t.Errorf("%d of %d requests are logged", n, tunnels)
+	}
+}
+
+// connected opens a tunnel to the origin.
+func connected(r *rig) (net.Conn, error) {
+	far := strings.TrimPrefix(r.origin.URL, "http://")
+	c := r.connect()
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", far, far)
+	_, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200 ")))
+	return c, err
+}
+
+// stuckStore answers look-ups only when it is let.
+type stuckStore struct {
+	cache.Store
+	stuck chan bool
+}
+
+func (s stuckStore) Lookup(key string) []cache.Object {
+	<-s.stuck
+	return s.Store.Lookup(key)
+}
+
+// A request that does not end when it is cut is logged nevertheless, and once.
+func TestStuckRequestIsLogged(t *testing.T) {
+	stuck := make(chan bool)
+	r := newRig(t, func(c *rigConfig) {
+		c.store = func(s cache.Store) cache.Store { return stuckStore{s, stuck} }
+	})
+	r.proxy.settling = settling{step: time.Millisecond, steps: 3}
+	c := r.connect()
+	defer c.Close()
+	fmt.Fprintf(c, "GET %s/a HTTP/1.1\r\nHost: x\r\nVia: 1.1 n12\r\n\r\n", r.origin.URL)
+	r.eventually("request", func() bool { return r.proxy.active.len() == 1 })
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.proxy.Shutdown(cut); err == nil || !strings.Contains(err.Error(), "1 requests are stuck") {
+		t.Error(err)
+	}
+	log := r.entries(1)
+	if e := log[0]; e.URL != r.origin.URL+"/a" || e.Method != "GET" || !e.Result.Aborted || !e.Client.IsLoopback() {
+		t.Errorf("%+v", e)
+	}
+	close(stuck)
+	r.eventually("end of the request", func() bool { return r.proxy.active.len() == 0 })
+	if log := r.entries(1); len(log) != 1 {
+		t.Errorf("it is logged %d times", len(log))
 	}
 }

@@ -58,8 +58,9 @@ type Proxy struct {
 	damaged damaged
 	hot     *hot // nil without siblings
 
-	fetch  sync.WaitGroup // fetches under way
-	active active
+	fetch    sync.WaitGroup // fetches under way
+	active   active
+	settling settling
 }
 
 // rules are what a reload may exchange; one request sees one set throughout.
@@ -77,7 +78,7 @@ func New(o Options, d Deps) (*Proxy, error) {
 	if d.Clock == nil {
 		d.Clock = time.Now
 	}
-	p := &Proxy{o: o, d: d, page: newPages(d.Node)}
+	p := &Proxy{o: o, d: d, page: newPages(d.Node), settling: settling{step: 500 * time.Millisecond, steps: 20}}
 	p.live.Store(p.newRules(d.Policy, d.Access))
 	p.short = !o.Headers.SquidCompat
 	p.peek = d.Store.Lookup
@@ -132,13 +133,11 @@ func (p *Proxy) newRules(c *cache.Policy, l *acl.List) *rules {
 	return &rules{policy: c, access: l, short: l.Realm() == "" && (p.d.Lookup == nil || !l.WantsAddrs())}
 }
 
-// settle is how long a request that was cut has to be logged.
-const settle = 5 * time.Second
-
 // Shutdown waits for tunnels and fetches until ctx ends, then ends them, and
 // closes the connections to origins. The server must not hand in requests any
-// more. When it returns, every request has been logged. The error is ctx's when
-// something had to be cut.
+// more. When it returns, every request has been logged: those that were cut have as
+// long as they need, and one that is stuck is logged for it. The error is ctx's
+// when something had to be cut.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	err := p.tunnels.Shutdown(ctx)
 	idle := make(chan struct{})
@@ -153,10 +152,9 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.flights.cancelAll()
 	<-idle
-	logged, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
-	defer cancel()
-	if p.active.wait(logged) != nil {
-		err = errors.Join(err, fmt.Errorf("%d requests were cut without a log line", p.active.len()))
+	if left := p.active.settle(p.settling); left > 0 {
+		p.abandon()
+		err = errors.Join(err, fmt.Errorf("%d requests are stuck", left))
 	}
 	return errors.Join(err, p.origin.Close())
 }

@@ -199,7 +199,8 @@ func TestSecondCtrlC(t *testing.T) {
 func TestTunnelsUntilTheDeadline(t *testing.T) {
 	t.Parallel()
 	echo := server(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
-	n := start(t, "--config", config(t, "stop_timeout: 3s\n"))
+	const deadline = 3 * time.Second
+	n := start(t, "--config", config(t, "stop_timeout: %v\n", deadline))
 	const count = 500
 	type end struct {
 		net.Conn
@@ -226,18 +227,23 @@ func TestTunnelsUntilTheDeadline(t *testing.T) {
 	began := time.Now()
 	n.signal(syscall.SIGTERM)
 	n.says("stopping: 500 requests in flight")
-	if broken := echoes(); broken != 0 && time.Since(began) < 3*time.Second {
+	// On a machine that is slower than the deadline this says nothing.
+	if broken := echoes(); broken != 0 && time.Since(began) < deadline {
 		t.Errorf("%d tunnels broke before the deadline", broken)
 	}
 	if code := n.exits(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	if took := time.Since(began); took < 3*time.Second {
+	if took := time.Since(began); took < deadline {
 		t.Errorf("the node did not wait for the tunnels: %v", took)
 	}
-	for _, e := range n.log(count) {
-		if e.result != "TCP_TUNNEL_ABORTED" || e.elapsed < 1000 {
+	log := n.log(0) // the process has ended: nothing is added any more
+	for _, e := range log {
+		if e.result != "TCP_TUNNEL_ABORTED" || e.method != "CONNECT" {
 			t.Fatalf("log %+v", e)
 		}
+	}
+	if len(log) != count {
+		t.Errorf("%d of %d tunnels are in the access log", len(log), count)
 	}
 }
