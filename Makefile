@@ -14,7 +14,7 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build run test race fuzz lint bench performance ci docs docs-check man completions install clean
+.PHONY: build run test race fuzz lint bench performance ci docs docs-check bpf bpf-check man completions install clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cachenode ./cmd/cachenode
@@ -67,6 +67,13 @@ docs:
 
 docs-check:
 	$(GO) run ./internal/configdoc -check
+
+# The program for the kernel in internal/steer; making it takes clang.
+bpf:
+	$(GO) generate ./internal/steer
+
+bpf-check:
+	$(GO) test -count=1 -v -run TestObject ./internal/steer
 
 man: build
 	./bin/cachenode man dist/man
