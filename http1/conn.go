@@ -25,6 +25,7 @@ type Conn struct {
 	counted       bool     // among the connections of its client; guarded by srv.mu
 
 	state    atomic.Uint32
+	hurried  atomic.Bool  // the read deadline in force is a drain's
 	requests atomic.Int64 // handed on
 	short    atomic.Int64 // of these, answered on the short lane
 
@@ -286,14 +287,21 @@ func (c *Conn) awaitFirst() bool {
 	if c.began.IsZero() || c.slow || c.writing.slow {
 		from, c.slow, c.writing.slow = time.Now(), false, false
 	}
-	c.armRead(from.Add(wait), wait/16)
-	n, err := c.readParked(c.unpark())
+	until := from.Add(wait)
+	n, err := c.idle(until, wait/16)
+	for isTimeout(err) && !c.srv.Draining() && time.Until(until) > wait/16 { // a drain hurried it, and was taken back
+		c.disarmRead()
+		n, err = c.idle(until, wait/16)
+	}
 	if n > 0 {
 		return c.arrived(n)
 	}
 	c.release()
 	switch {
 	case isTimeout(err) && c.srv.stopping.Load():
+		return c.lastLook()
+	case isTimeout(err) && c.srv.draining.Load() && c.requests.Load() > 0:
+		c.unread = true // a request that is on its way must not make the close a reset
 		return c.lastLook()
 	case isTimeout(err):
 		c.srv.stats.idleClosed.Add(1)
@@ -303,10 +311,25 @@ func (c *Conn) awaitFirst() bool {
 	return false
 }
 
+// idle waits for the first byte until t, or for less while the server drains.
+func (c *Conn) idle(t time.Time, tolerance time.Duration) (int, error) {
+	c.armRead(t, tolerance)
+	// Looked at when the connection is seen to be idle and its deadline is set:
+	// a drain that begins later finds both.
+	if c.srv.draining.Load() && c.requests.Load() > 0 {
+		c.armRead(time.Now().Add(c.srv.drainIdle), 0)
+	}
+	return c.readParked(c.unpark())
+}
+
 // arrived notes that a request has begun.
 func (c *Conn) arrived(n int) bool {
 	c.work.w += n
 	c.began = time.Now()
+	if c.hurried.Load() {
+		c.hurried.Store(false)
+		c.disarmRead()
+	}
 	if !c.state.CompareAndSwap(uint32(StateIdle), uint32(StateHead)) {
 		// Shutdown was about to close what it took for idle.
 		c.mu.Lock()

@@ -54,8 +54,9 @@ type Server struct {
 	stats  counters
 	date   dateCache
 
-	stopping atomic.Bool // Shutdown or Close was called
-	draining atomic.Bool
+	stopping  atomic.Bool // Shutdown or Close was called
+	draining  atomic.Bool
+	drainIdle time.Duration // drainIdle, shorter in tests
 
 	mu        sync.Mutex // guards what follows
 	conns     map[*Conn]struct{}
@@ -83,7 +84,7 @@ func New(o Options, d Deps) (*Server, error) {
 		d.Clock = time.Now
 	}
 	return &Server{
-		opts: o, deps: d, fronts: fronts,
+		opts: o, deps: d, fronts: fronts, drainIdle: drainIdle,
 		lim:   limits{head: int(o.MaxHead), uri: int(o.MaxURI), fields: o.MaxFields},
 		conns: map[*Conn]struct{}{}, clients: map[clientKey]int{}, listeners: map[net.Listener]struct{}{},
 	}, nil
@@ -148,13 +149,6 @@ func (s *Server) forget(ln net.Listener) {
 	delete(s.listeners, ln)
 }
 
-// Drain makes every response say Connection: close, or no longer.
-func (s *Server) Drain(on bool) { s.draining.Store(on) }
-
-// Draining reports whether responses say Connection: close: for Drain, or for
-// Shutdown.
-func (s *Server) Draining() bool { return s.draining.Load() || s.stopping.Load() }
-
 // Shutdown stops accepting, closes idle connections, makes the others end
 // behind the request they are at, and waits for them until ctx ends, whose
 // error it then returns. Connections that a handler has taken over are not
@@ -176,7 +170,7 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	for _, c := range s.all() {
 		if c.State() != StateTunnel {
-			_ = c.nc.Close() // whoever is at it sees that
+			c.cut()
 		}
 	}
 	return nil

@@ -97,6 +97,7 @@ func (n *Node) openProxy(context.Context) error {
 		ParentDialer: &dns.Dialer{Resolver: n.resolver},
 		Lookup:       n.resolver.Lookup,
 		Manager:      n.admin.Manager(),
+		Ready:        n.ready,
 		Record:       n.record,
 	}
 	if n.siblings != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -48,6 +49,14 @@ func (n *Node) stateName() string {
 		return "serving"
 	}
 	return "starting"
+}
+
+// ready says why the node should get no new clients; nil: it should.
+func (n *Node) ready() error {
+	if state := n.stateName(); state != "serving" {
+		return errors.New("the node is " + state)
+	}
+	return nil
 }
 
 func (v view) Config() []byte {

@@ -38,6 +38,7 @@ type Deps struct {
 	Siblings Siblings               // asked on a miss; nil: none
 	Manager  http.Handler           // squid's manager pages; nil: none
 	Digest   http.Handler           // this node's digest, for siblings; nil: none
+	Ready    func() error           // why this node wants no new clients; nil: it always wants them
 	Record   func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
 	Clock    func() time.Time       // nil: time.Now
 }
@@ -159,9 +160,15 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return errors.Join(err, p.origin.Close())
 }
 
-// ServeHTTP implements http.Handler. It logs each request exactly once, and
-// panics with http.ErrAbortHandler to cut a response short.
+// Cut ends the tunnels that are open, and goes on.
+func (p *Proxy) Cut() { p.tunnels.Cut() }
+
+// ServeHTTP implements http.Handler. It logs each request but probes exactly
+// once, and panics with http.ErrAbortHandler to cut a response short.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.probe(w, r) {
+		return
+	}
 	x := p.begin(w, r)
 	defer x.end()
 	x.serve()

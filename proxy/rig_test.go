@@ -54,6 +54,7 @@ type rigConfig struct {
 	memory units.Size                    // 0: 64 MiB
 	store  func(cache.Store) cache.Store // wraps the store
 	record func(*accesslog.Entry)        // nil: the rig's
+	ready  func() error
 }
 
 func newRig(t testing.TB, opts ...rigOption) *rig {
@@ -99,7 +100,7 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	r.proxy, err = New(c.proxy, Deps{
 		Node: "n1", Log: slog.New(slog.DiscardHandler), Store: r.store, Policy: policy, Access: access,
 		Dialer: &dns.Dialer{Resolver: resolver, Allowed: access.DialAllowed},
-		Record: c.record, Clock: r.clock,
+		Record: c.record, Ready: c.ready, Clock: r.clock,
 	})
 	r.must(err)
 	r.front = newFront(t, c.proxy.Client, r.proxy, r.clock)

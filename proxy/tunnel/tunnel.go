@@ -146,11 +146,17 @@ func (t *Tunnels) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	t.Cut()
+	<-idle
+	return ctx.Err()
+}
+
+// Cut ends the tunnels that are open, and those that are about to be. It does not
+// wait for them, and new ones are carried as before.
+func (t *Tunnels) Cut() {
 	for _, s := range t.all() {
 		s.cutOff()
 	}
-	<-idle
-	return ctx.Err()
 }
 
 // closeQuietly is for what is given up.

@@ -578,3 +578,21 @@ func BenchmarkConnect(b *testing.B) {
 		closeQuietly(c)
 	}
 }
+
+// Cut ends what is open, and new tunnels are carried as before.
+func TestCut(t *testing.T) {
+	b := newBench(t, nil)
+	target := listen(t, echo)
+	_, br := b.connect(target, "hello")
+	if _, err := br.Peek(5); err != nil {
+		t.Fatal(err)
+	}
+	b.tunnels.Cut()
+	if o := b.outcome(); !o.Cut || !o.Aborted {
+		t.Errorf("outcome %+v", o)
+	}
+	_, br = b.connect(target, "again")
+	if got, err := br.Peek(5); string(got) != "again" {
+		t.Errorf("%q %v", got, err)
+	}
+}
