@@ -47,6 +47,11 @@ type Decision struct {
 	TTL     time.Duration // freshness lifetime less Age; negative when stale
 }
 
+// Barred reports a stored response that may serve for nothing any more, not even
+// to be validated: what was learnt since, or a rule that has gone, forbids to
+// keep it.
+func (d Decision) Barred() bool { return d.Reason == ReasonNoStore || d.Reason == ReasonPrivate }
+
 // Fwd is the fwd parameter of Cache-Status (RFC 9211 §2.2).
 type Fwd string
 

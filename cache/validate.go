@@ -47,7 +47,7 @@ func (f *facts) validatable(status int) bool {
 //
 // A Set-Cookie of the 304 is meant for the client whose request was forwarded.
 // It becomes part of the stored response only where that states its freshness;
-// it is for the caller to pass it on to that client.
+// it is for the caller to pass it on to that client, see CopyOwn.
 func Freshen(m *Meta, h http.Header, requested, received time.Time) (*Meta, bool) {
 	c := m.read()
 	update := readFacts(h, requested, received)
@@ -55,6 +55,17 @@ func Freshen(m *Meta, h http.Header, requested, received time.Time) (*Meta, bool
 		return nil, false
 	}
 	return m.updated(h, requested, received), true
+}
+
+// CopyOwn adds to h, the fields of an answer from m, those that the 304 which
+// made m has for nobody but the client whose request it answers: cookies, and
+// what private="…" and no-cache="…" list (RFC 9111 §5.2.2.4, §5.2.2.7).
+func CopyOwn(h http.Header, m *Meta, of304 http.Header) {
+	for _, name := range append(slices.Clip(m.read().cc.withheld), "Set-Cookie") {
+		if lines := of304[name]; lines != nil {
+			h[name] = lines
+		}
+	}
 }
 
 // identifies reports whether a 304 with these validators is about the response
@@ -120,7 +131,11 @@ func (m *Meta) clone() *Meta {
 // updatedHeader is RFC 9111 §3.2: each field of update replaces the stored one,
 // but for those that describe the stored bytes.
 func updatedHeader(stored, update http.Header, received time.Time) http.Header {
-	cc := parseResponseDirectives(update["Cache-Control"])
+	lines := update["Cache-Control"]
+	if lines == nil { // what was said before goes on
+		lines = stored["Cache-Control"]
+	}
+	cc := parseResponseDirectives(lines)
 	fields := storedHeader(update, cc.withheld, received)
 	h := make(http.Header, len(stored)+len(fields))
 	for name, lines := range stored {

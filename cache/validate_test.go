@@ -98,6 +98,33 @@ func TestFreshenUpdatesFields(t *testing.T) {
 	}
 }
 
+// A field that private or no-cache lists is its client's alone, also where only
+// the stored response lists it (RFC 9111 §3.2, §5.2.2.4, §5.2.2.7).
+func TestFreshenWithholdsListedFields(t *testing.T) {
+	p := policy(t)
+	m := admit(t, p, get(), 200, `Cache-Control: max-age=2, private="user"`, `ETag: "a"`, "User: ann")
+	cases := []struct {
+		name string
+		got  []string
+		want string // User of the stored response
+		own  http.Header
+	}{
+		{"listed again", []string{`Cache-Control: max-age=2, no-cache="user"`, "User: bob"}, "", fields("User: bob")},
+		{"not said again", []string{"User: bob", "Set-Cookie: c"}, "", fields("User: bob", "Set-Cookie: c")},
+		{"not listed any more", []string{"Cache-Control: max-age=2", "User: all"}, "all", fields()},
+	}
+	for _, c := range cases {
+		u, ok := Freshen(m, fields(c.got...), after(5), after(5))
+		if !ok || u.Header.Get("User") != c.want {
+			t.Errorf("%s: %v %v", c.name, ok, u.Header)
+		}
+		own := fields()
+		if CopyOwn(own, u, fields(c.got...)); !reflect.DeepEqual(own, c.own) {
+			t.Errorf("%s: for the client %v", c.name, own)
+		}
+	}
+}
+
 // Without a Date of its own a 304 counts from when it was received, or the old
 // Date would make the response stale again.
 func TestFreshenWithoutDate(t *testing.T) {

@@ -199,8 +199,8 @@ func (x *exchange) fromStored(fl *flight) {
 		x.refetch()
 		return
 	}
-	if cookie := fl.header["Set-Cookie"]; cookie != nil && !x.status.Collapsed {
-		x.w.Header()["Set-Cookie"] = cookie // it is for this client, whether stored or not
+	if !x.status.Collapsed {
+		cache.CopyOwn(x.w.Header(), fl.meta, fl.header)
 	}
 	x.stored(fl.meta, base, answer, d.Age)
 }

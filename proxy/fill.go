@@ -156,30 +156,33 @@ func (fl *flight) freshen(resp *http.Response, sent time.Time, route upstream.Ro
 		return false
 	}
 	fl.header, fl.meta, fl.status, fl.validated, fl.route = h, m, m.Status, true, route
-	if fl.stored = f.mayShare(m); fl.stored {
-		fl.update(f.base, m)
-	}
+	fl.stored = fl.update(f.base, m)
 	return true
 }
 
-// mayShare reports whether others may be served m, a stored response with the
-// fields of the answer to this request (RFC 9111 §3.5, §5.2.1.5).
-func (f *fill) mayShare(m *cache.Meta) bool {
+// update stores m in place of o's metadata, where others may be served a stored
+// response with the fields of the answer to this request (RFC 9111 §3.5,
+// §5.2.1.5). One that must not be kept any longer is dropped: what it says is
+// its client's alone.
+func (fl *flight) update(o cache.Object, m *cache.Meta) (stored bool) {
+	f := &fl.fill
 	req := f.req
 	if req.Method != http.MethodGet {
 		req = cache.NewRequest(http.MethodGet, req.Key, req.Header)
 	}
-	switch _, why := f.rules.policy.Admit(req, http.StatusOK, m.Header, m.Requested, m.Received); why {
-	case cache.ReasonAuthorization, cache.ReasonRequestNoStore, cache.ReasonSetCookie:
+	switch _, why := f.rules.policy.Admit(req, http.StatusOK, m.Header, m.Requested, m.Received); {
+	case why == cache.ReasonRequestNoStore, why == cache.ReasonAuthorization, why == cache.ReasonSetCookie:
+		return false
+	case why == cache.ReasonNoStore, why == cache.ReasonPrivate:
+		if req.Header["Authorization"] == nil { // of others it says nothing
+			fl.p.d.Store.Delete(m.Key)
+		}
 		return false
 	}
-	return true
-}
-
-func (fl *flight) update(o cache.Object, m *cache.Meta) {
 	if err := fl.p.d.Store.Update(o, m); err != nil {
 		fl.p.d.Log.Warn("freshened response not stored", "error", err)
 	}
+	return true
 }
 
 // unconditional takes the conditions, and the range, out of the request.
@@ -285,7 +288,7 @@ func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
 		if i == pick {
 			if m := cache.FreshenHead(o.Meta(), h, sent, received); m == nil {
 				store.Delete(fl.fill.req.Key)
-			} else if fl.fill.mayShare(m) {
+			} else {
 				fl.update(o, m)
 			}
 		}

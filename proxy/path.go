@@ -53,12 +53,15 @@ func (x *exchange) answer() {
 		return
 	}
 	d := x.rules.policy.Reuse(x.req, obj.Meta(), x.start)
-	switch d.Verdict {
-	case cache.Hit:
+	switch {
+	case d.Verdict == cache.Hit:
 		x.hit(obj, d)
-	case cache.HitStale:
+	case d.Verdict == cache.HitStale:
 		x.refreshBehind()
 		x.hit(obj, d)
+	case d.Barred():
+		obj.Release()
+		x.miss(d.Fwd, d.Reason)
 	default: // also what cannot be validated may stand in when the origin fails
 		x.revalidate(obj, d)
 	}

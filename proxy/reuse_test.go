@@ -149,6 +149,67 @@ func TestCookieOfNotModified(t *testing.T) {
 	}
 }
 
+// What a 304 says to one client, and forbids to keep, reaches nobody else: the
+// stored response was validated for each of them, and told all of the first.
+func TestR0018_NotModifiedWithdraws(t *testing.T) {
+	for _, directive := range []string{"private", "no-store"} {
+		r := newRig(t)
+		r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("ETag", `"1"`)
+			w.Header().Set("Cache-Control", "max-age=10")
+			if me := q.Header.Get("X-Me"); me != "" {
+				w.Header().Set("Cache-Control", directive)
+				w.Header().Set("X-Account", me)
+			}
+			if q.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(304)
+				return
+			}
+			io.WriteString(w, "page")
+		})
+		r.get("/a")
+		r.pass(20 * time.Second)
+		if ann := r.get("/a", "X-Me: ann"); ann.Header.Get("X-Account") != "ann" || ann.text != "page" {
+			t.Errorf("%s: %v", directive, ann.Header)
+		}
+		bob := r.get("/a")
+		bob.want(t, 200, "fwd=uri-miss; fwd-status=200; stored", "page")
+		if got := bob.Header.Get("X-Account"); got != "" {
+			t.Errorf("%s: bob was told of %s", directive, got)
+		}
+		r.pass(20 * time.Second)
+		r.do("HEAD", "/a", "", "X-Me: ann", "Cache-Control: no-cache")
+		if got := r.get("/a").Header.Get("X-Account"); got != "" {
+			t.Errorf("%s: after a HEAD, others were told of %s", directive, got)
+		}
+	}
+}
+
+// A field that the origin lists as private is in the answer to the client that
+// it is for, and in no other.
+func TestListedFieldOfNotModified(t *testing.T) {
+	r := newRig(t)
+	r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("X-Account", q.Header.Get("X-Me"))
+		if q.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(304)
+			return
+		}
+		w.Header().Set("Cache-Control", `max-age=10, private="X-Account"`)
+		io.WriteString(w, "page")
+	})
+	for _, me := range []string{"ann", "bob"} {
+		if got := r.get("/a", "X-Me: "+me).Header.Get("X-Account"); got != me {
+			t.Errorf("%s is told of %q", me, got)
+		}
+		if got := r.get("/a", "X-Me: eve"); got.Header.Get("X-Account") != "" {
+			t.Errorf("eve is told of %q", got.Header["X-Account"])
+		}
+		r.pass(20 * time.Second)
+	}
+}
+
 // A HEAD with validators of its client's own must not freshen what they do not name.
 func TestR0009_HeadValidatesWithOurValidators(t *testing.T) {
 	r := newRig(t)
