@@ -1,3 +1,4 @@
+# make demo     build, and show a cluster of three nodes on this machine
 # make run      build, and start a node on defaults in ./cachenode-data
 # make test     all tests, with the race detector where there is a C compiler
 # make ci       what CI does
@@ -14,10 +15,13 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build run test race fuzz lint bench performance ci docs docs-check bpf bpf-check man completions install clean
+.PHONY: build demo run test race fuzz lint bench performance ci docs docs-check bpf bpf-check man completions install clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cachenode ./cmd/cachenode
+
+demo: build
+	./bin/cachenode demo
 
 run: build
 	./bin/cachenode run --data ./cachenode-data

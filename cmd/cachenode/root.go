@@ -15,6 +15,7 @@ func newRoot() (root *cobra.Command, began *bool) {
 them once and answers from its store from then on (RFC 9111). Nodes that join
 each other make a cluster.
 
+  cachenode demo                     a cluster on this machine, to look at
   cachenode run                      start a node
   cachenode status                   how the node on this machine is
   cachenode purge URL                take something out of its store
@@ -36,6 +37,6 @@ bench threshold missed.`,
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
 	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(),
-		newJoin(), newMembers(), newVIP(), newToken(), newLeave(), newForget(), newKey(), newBench(), newVersion(), newMan())
+		newJoin(), newMembers(), newVIP(), newToken(), newLeave(), newForget(), newKey(), newDemo(), newBench(), newVersion(), newMan())
 	return root, began
 }

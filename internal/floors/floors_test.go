@@ -20,6 +20,7 @@ const module = "github.com/cachenode/cachenode"
 var floorOf = map[string]int{
 	"cmd":       5,
 	"node":      4,
+	"demo":      4,
 	"proxy":     3,
 	"frontdoor": 3,
 	"election":  3,

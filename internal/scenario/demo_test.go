@@ -1,0 +1,134 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// demoNodes are the flags that give a demo addresses of its own.
+func demoNodes() []string {
+	return []string{"--addresses", loopback() + "," + loopback() + "," + loopback(), "--vip", loopback()}
+}
+
+// startDemo runs a demo without a terminal, until its nodes are a cluster.
+func startDemo(t *testing.T, args ...string) *node {
+	t.Helper()
+	n := &node{t: t, data: t.TempDir(), out: &transcript{}, ended: make(chan struct{})}
+	n.cmd = exec.Command(filepath.Join(bin, "cachenode"), append([]string{"demo"}, args...)...)
+	n.cmd.Env = append(os.Environ(), "TMPDIR="+n.data, "GORACE=atexit_sleep_ms=50")
+	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
+	must(t, n.cmd.Start())
+	go func() {
+		_ = n.cmd.Wait() // its state says how it ended
+		close(n.ended)
+	}()
+	t.Cleanup(func() {
+		n.stop()
+		if t.Failed() {
+			t.Logf("the demo said\n%s", n.out)
+		}
+	})
+	for _, name := range []string{"n1", "n2", "n3"} {
+		n.says(name + " (is in the cluster)")
+	}
+	n.says("n[1-3] (holds the virtual IP)")
+	return n
+}
+
+// pids are the processes of the nodes of a demo.
+func (n *node) pids() (all []int) {
+	n.t.Helper()
+	for _, m := range regexp.MustCompile(`(?m)^  n\d  \S+  process (\d+)$`).FindAllStringSubmatch(n.out.String(), -1) {
+		pid, err := strconv.Atoi(m[1])
+		must(n.t, err)
+		all = append(all, pid)
+	}
+	if len(all) != 3 {
+		n.t.Fatalf("the demo has processes %v", all)
+	}
+	return all
+}
+
+// gone reports that a process has ended, reaped or not.
+func gone(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	_, state, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(state, "Z")
+}
+
+// The demo serves, survives the death of a node and leaves nothing behind.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	library(o)
+	flags := demoNodes()
+	d := startDemo(t, append(flags, "--traffic=false")...)
+	pids := d.pids()
+
+	again := exec.Command(filepath.Join(bin, "cachenode"), append([]string{"demo"}, flags...)...)
+	again.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	out, _ := again.CombinedOutput() // its state says how it ended
+	if code := again.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("a second demo exits with %d", code)
+	}
+	wantIn(t, string(out), "error: 127.", ":3128 is in use", "hint: take others: cachenode demo --addresses")
+
+	d.proxy = d.says(`n2  (\S+)  process`)
+	d.get(o.url("/1")).want(t, 200, "", volume("/1"))
+	must(t, syscall.Kill(pids[0], syscall.SIGKILL))
+	d.says("the process of n1 has (ended: killed)")
+	d.says("n1 has (failed), say the others")
+	d.get(o.url("/2")).want(t, 200, "", volume("/2"))
+
+	d.signal(syscall.SIGINT)
+	if code := d.exits(); code != 0 {
+		t.Errorf("after Ctrl-C it exits with %d", code)
+	}
+	nothingLeft(t, d, pids)
+	for _, port := range []string{"3128", "7946"} {
+		ln, err := net.Listen("tcp", strings.SplitN(flags[1], ",", 2)[0]+":"+port)
+		must(t, err)
+		ln.Close()
+	}
+}
+
+func nothingLeft(t *testing.T, d *node, pids []int) {
+	t.Helper()
+	for _, pid := range pids {
+		if !gone(pid) {
+			t.Errorf("process %d is left", pid)
+		}
+	}
+	left, err := os.ReadDir(d.data)
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A demo that is killed takes its nodes with it.
+func TestKilledDemo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends the children of a process that was killed")
+	}
+	d := startDemo(t, demoNodes()...)
+	pids := d.pids()
+	d.kill()
+	for _, pid := range pids {
+		eventually(t, fmt.Sprintf("process %d ends", pid), func() bool { return gone(pid) })
+	}
+}
