@@ -32,10 +32,7 @@ func (r *Request) parse(b []byte, lim *limits) (whole bool, bad *problem) {
 	for {
 		end = bytes.IndexByte(b[at:], '\n')
 		if end < 0 {
-			if len(b) >= lim.head {
-				return false, longHead
-			}
-			return false, nil
+			return false, partOfField(b[at:], len(b) >= lim.head)
 		}
 		if end == 0 || b[at+end-1] != '\r' {
 			return false, bareLF
@@ -100,10 +97,31 @@ func partOfLine(b []byte, lim *limits) *problem {
 	if len(target) > lim.uri {
 		return longTarget
 	}
-	if len(b) >= lim.head {
+	if len(b) >= lim.head || bareCR(b) >= 0 {
 		return badRequestLine
 	}
 	return nil
+}
+
+// partOfField judges a field line that has not ended, in a head that may be full.
+func partOfField(b []byte, full bool) *problem {
+	if i := bareCR(b); i >= 0 {
+		_, bad := parseField(b[:i+2])
+		return bad
+	}
+	if full {
+		return longHead
+	}
+	return nil
+}
+
+// bareCR is where in a line that has no end yet a CR stands that no LF follows;
+// -1: none does so far. Whoever ends lines with CR alone sends no LF to wait for.
+func bareCR(b []byte) int {
+	if i := bytes.IndexByte(b, '\r'); i < len(b)-1 {
+		return i
+	}
+	return -1
 }
 
 // requestLine reads the line, its end included (RFC 9112 §3).

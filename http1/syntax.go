@@ -9,8 +9,9 @@ var (
 	tokenByte  = bytesOf("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	valueByte  = bytesWhere(func(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' })
 	targetByte = bytesWhere(func(c byte) bool { return c > ' ' && c < 0x7f && c != '#' && c != '\\' })
-	// hostByte are those of a reg-name (RFC 3986 §3.2.2) but '%', and but the
-	// comma, which may be two Host fields made one.
+	// hostByte are those of a reg-name (RFC 3986 §3.2.2) but '%', which no name
+	// that can be looked up has, and the comma, which may be two Host fields
+	// made one.
 	hostByte = bytesOf("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~!$&'()*+;=")
 )
 
@@ -107,16 +108,7 @@ func validHost(b []byte) bool {
 			return false
 		}
 	}
-	for i := 0; i < len(host); i++ {
-		switch c := host[i]; {
-		case hostByte[c]:
-		case c == '%' && i+2 < len(host) && hexDigit(host[i+1]) >= 0 && hexDigit(host[i+2]) >= 0:
-			i += 2
-		default:
-			return false
-		}
-	}
-	return validPort(port)
+	return hostByte.all(host) && validPort(port)
 }
 
 // isAddrLiteral accepts what may be an IPv6 address; whether it is one is seen

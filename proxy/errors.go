@@ -140,7 +140,9 @@ func (x *exchange) fail(f *refusal) {
 	if x.p.o.Headers.SquidCompat {
 		h["X-Squid-Error"] = []string{f.page + " " + strconv.Itoa(errno(f.err))}
 	}
-	if !f.keep {
+	if !f.keep || x.r.Method == http.MethodConnect && f.status != http.StatusProxyAuthRequired {
+		// Behind a CONNECT the first bytes of its tunnel may be on their way,
+		// which must not be read as a request.
 		h["Connection"] = []string{"close"}
 	}
 	x.note(f)

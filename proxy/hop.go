@@ -21,7 +21,8 @@ var hopByHop = []string{
 var endToEnd = map[string]bool{
 	"Host": true, "Authorization": true, "Cache-Control": true, "Pragma": true,
 	"Content-Length": true, "Content-Type": true, "Content-Encoding": true,
-	"Content-Range": true, "Content-Location": true, "Range": true, "Expect": true,
+	"Transfer-Encoding": true, // not end to end, but a hop that drops it reads another body
+	"Content-Range":     true, "Content-Location": true, "Range": true, "Expect": true,
 	"If-Match": true, "If-None-Match": true, "If-Modified-Since": true,
 	"If-Unmodified-Since": true, "If-Range": true, "Cookie": true, "Via": true,
 	"Max-Forwards": true, "Forwarded": true, "X-Forwarded-For": true, "Date": true,

@@ -57,6 +57,7 @@ func TestBadRequests(t *testing.T) {
 		{"port 65536", "GET http://127.0.0.1:65536/ HTTP/1.1\r\nHost: x", 400, "ERR_INVALID_URL"},
 		{"trace", "TRACE http://" + host + "/ HTTP/1.1\r\nHost: " + host, 405, "ERR_UNSUP_REQ"},
 		{"critical field", "GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\nConnection: X-A, Cache-Control", 400, "ERR_INVALID_REQ"},
+		{"framing as a hop's", "GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\nConnection: Transfer-Encoding", 400, "ERR_INVALID_REQ"},
 		{"loop", "GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\nVia: 1.1 other, 1.1 n1 (cachenode)", 502, "ERR_CANNOT_FORWARD"},
 		{"long", "GET http://" + host + "/" + strings.Repeat("a", 17<<10) + " HTTP/1.1\r\nHost: " + host, 414, "ERR_INVALID_URL"},
 		{"fields", "GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + strings.Repeat("\r\nX-A: b", 201), 431, "ERR_TOO_BIG"},
@@ -241,6 +242,23 @@ func TestConnect(t *testing.T) {
 	e := r.entries(1)[0]
 	if e.Result.Tag != accesslog.TagTunnel || e.Status != 200 || e.URL != host || e.BytesOut < 100 || e.BytesIn < 40 {
 		t.Errorf("log %+v", e)
+	}
+}
+
+// Bytes of a tunnel that is refused are no request: they may be what a page
+// has a browser send.
+func TestRefusedConnectIsTheLast(t *testing.T) {
+	r := newRig(t)
+	r.page("/in", fields(200, "inside"))
+	behind := "GET " + r.origin.URL + "/in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for _, to := range []string{"127.0.0.1:25", "127.0.0.1:1", "169.254.169.254:443", "name.invalid:443"} {
+		got := r.raw("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n%s", to, to, behind)
+		if !strings.Contains(got, "Connection: close\r\n") || strings.Count(got, "\nVia: ") != 1 || strings.HasPrefix(got, "HTTP/1.1 2") {
+			t.Errorf("%s: %q", to, got)
+		}
+	}
+	if r.asked("/in") != 0 {
+		t.Error("the origin was asked")
 	}
 }
 

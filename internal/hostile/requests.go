@@ -68,6 +68,9 @@ func Requests(target string) []Request {
 		{"bare LF behind a field", "GET TARGET HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", 400, "bare-lf"},
 		{"bare LF at the end", "GET TARGET HTTP/1.1\r\nHost: x\r\n\n", 400, "bare-lf"},
 		{"bare LF everywhere", "GET TARGET HTTP/1.1\nHost: x\n\n", 400, "bare-lf"},
+		{"bare CR everywhere", "GET TARGET HTTP/1.1\rHost: x\r\r", 400, "request-line"},
+		{"bare CR behind a field", "GET TARGET HTTP/1.1\r\nHost: x\rX: y\r\r", 400, "field-value"},
+		{"bare CR at the end", "GET TARGET HTTP/1.1\r\nHost: x\r\n\r\r", 400, "field-name"},
 		{"space before the first field", "GET TARGET HTTP/1.1\r\n Host: x\r\n\r\n", 400, "folded-line"},
 		{"folded field", "GET TARGET HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400, "folded-line"},
 		{"folded with tab", "GET TARGET HTTP/1.1\r\nHost: x\r\nX: a\r\n\tb\r\n\r\n", 400, "folded-line"},
@@ -91,7 +94,7 @@ func Requests(target string) []Request {
 		{"URI over 16 KiB", "GET TARGET/" + strings.Repeat("a", 16<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414, "target-too-long"},
 		{"URI without an end", "GET TARGET/" + strings.Repeat("a", 100<<10), 414, "target-too-long"},
 	}
-	for _, host := range []string{"a b", "a/b", "a@b", "u:p@a", "a?b", "a#b", "a,b", `a"b`, "a\\b", "<a>", "[::1", "::1", "[]", "[::1]x", "[x]", "a:b", "a:80:80", "a:65536", ":80", "a%zz", "\xc3\xbc", "a^b", "a|b", "{a}"} {
+	for _, host := range []string{"a b", "a/b", "a@b", "u:p@a", "a?b", "a#b", "a,b", `a"b`, "a\\b", "<a>", "[::1", "::1", "[]", "[::1]x", "[x]", "a:b", "a:80:80", "a:65536", ":80", "a%zz", "a%41", "a%00", "a%2fb", "\xc3\xbc", "a^b", "a|b", "{a}"} {
 		all = append(all, Request{fmt.Sprintf("Host %q", host), "GET TARGET HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 400, "host"})
 	}
 	for _, line := range []struct{ name, line, kind string }{
