@@ -73,6 +73,8 @@ type Deps struct {
 	Secrets    Secrets
 	// VIP is the virtual IP. Nil: there is none.
 	VIP VIP
+	// FrontDoor is how the balancer of this node stands. Nil: there is none.
+	FrontDoor func() FrontDoor
 }
 
 const (

@@ -30,6 +30,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /api/v1/reload", accessControl, s.reload)
 	s.clusterRoutes(page)
 	s.vipRoutes(page)
+	s.frontDoorRoutes(page)
 
 	page("GET /debug/pprof/", accessControl, pprof.Index)
 	page("GET /debug/pprof/cmdline", accessControl, pprof.Cmdline)
@@ -97,6 +98,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 		{"/livez?verbose", "is the process well"},
 		{"/readyz?verbose", "may it get traffic"},
 		{"/healthz?verbose", "all checks"},
+		{"/stats", "the front door, and how it spreads clients over the nodes"},
 	} {
 		fmt.Fprintf(&b, "<li><a href=\"%s\">%s</a>: %s</li>\n", p[0], p[0], p[1])
 	}
@@ -104,6 +106,6 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	for _, p := range managerPages() {
 		fmt.Fprintf(&b, "<li><a href=\"%s%s\">%s</a>: %s</li>\n", managerPrefix, p.name, p.name, p.title)
 	}
-	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>, <code>members</code>; <code>/debug/pprof/</code></p></body></html>\n")
+	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>, <code>members</code>, <code>frontdoor</code>; <code>/debug/pprof/</code></p></body></html>\n")
 	_, _ = w.Write([]byte(b.String())) // the caller has gone: nobody to tell
 }

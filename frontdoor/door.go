@@ -157,6 +157,18 @@ func (d *Door) Serve(ln net.Listener) error {
 	}
 }
 
+// Take carries a connection that was accepted elsewhere, and does not wait for it.
+func (d *Door) Take(nc *net.TCPConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		relay.Reset(nc)
+		return
+	}
+	d.served.Add(1) // not closing: nobody has begun to wait
+	go d.serve(newConn(nc))
+}
+
 func temporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary()

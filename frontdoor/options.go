@@ -20,6 +20,10 @@ const (
 
 // Options of the front door on the virtual IP.
 type Options struct {
+	// Listen lists addresses, as ADDR:PORT, on which this node balances besides the
+	// virtual IP and whether it holds that or not: for a load balancer or DNS in
+	// front. The node's own proxy listens elsewhere.
+	Listen []string `yaml:"listen"`
 	// Balance is leastconn (the node with the fewest connections for its weight),
 	// roundrobin (one after the other, by weight) or source (the client's address
 	// decides, so that a client stays with its node while that is up).

@@ -179,9 +179,14 @@ func TestTake(t *testing.T) {
 	r.must(c.SetDeadline(time.Now().Add(30 * time.Second)))
 	nc, err := ln.Accept()
 	r.must(err)
-	r.srv.Take(nc)
+	ended := make(chan int64)
+	go func() { _, out := r.srv.Take(nc); ended <- out }()
 	if got := askAgain(t, c, bufio.NewReader(c)); !strings.HasSuffix(got, ln.Addr().String()) {
 		t.Errorf("%q", got)
+	}
+	c.Close()
+	if out := <-ended; out == 0 {
+		t.Error("nothing was written")
 	}
 }
 

@@ -119,13 +119,22 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 }
 
-// Take serves a connection that was accepted elsewhere, as Serve serves its own.
-func (s *Server) Take(nc net.Conn) {
+// Take serves a connection that was accepted elsewhere, as Serve serves its own,
+// and returns when it has ended, with the bytes that it read and wrote; a tunnel
+// counts its own.
+func (s *Server) Take(nc net.Conn) (in, out int64) {
 	if s.stopping.Load() {
 		_ = nc.Close() // there is nobody to tell
-		return
+		return 0, 0
 	}
-	s.admit(nc)
+	c := newConn(s, nc)
+	if !s.register(c) {
+		s.turnAway(nc)
+		return 0, 0
+	}
+	s.stats.accepted.Add(1)
+	c.serve()
+	return c.in.Load(), c.out.Load()
 }
 
 func temporary(err error) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,11 +108,14 @@ func (n *Node) services() []acl.Service {
 	if n.cluster == nil {
 		return n.ownServices
 	}
-	v := n.cluster.View()
-	if s := n.allServices.Load(); s != nil && s.view == v {
+	v, at := n.cluster.View(), n.front.at.Load()
+	if s := n.allServices.Load(); s != nil && s.view == v && s.vip == at {
 		return s.list
 	}
-	s := &serviceList{view: v, list: append([]acl.Service(nil), n.ownServices...)}
+	s := &serviceList{view: v, vip: at, list: slices.Clone(n.ownServices)}
+	if at != nil {
+		s.list = append(s.list, acl.Service{Addr: *at, Proxy: true})
+	}
 	for i := range v.Members {
 		m := &v.Members[i]
 		for _, at := range []acl.Service{
@@ -126,9 +130,10 @@ func (n *Node) services() []acl.Service {
 	return s.list
 }
 
-// serviceList is what services found for one view.
+// serviceList is what services found for one view and virtual IP.
 type serviceList struct {
 	view *peer.View
+	vip  *netip.AddrPort
 	list []acl.Service
 }
 

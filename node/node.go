@@ -63,7 +63,8 @@ type Node struct {
 	server    *http1.Server
 	listeners []net.Listener
 	clusterParts
-	vip *vip
+	vip   *vip
+	front *entrance
 
 	serving, stopping atomic.Bool
 	abort             chan struct{} // closed by Abort
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options, d Deps) (*Node, error) {
 	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
 	n.now.Store(&o)
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListeners, n.openCluster, n.openVIP, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
+		n.openData, n.openListeners, n.openCluster, n.openVIP, n.openFrontDoor, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -178,6 +179,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 		"watchdog":   n.watchdog,
 		"cluster":    n.runCluster,
 		"virtual ip": n.vip.run,
+		"front door": n.front.run,
 	}
 	if n.siblings != nil {
 		parts["siblings"] = n.siblings.run
@@ -193,7 +195,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 }
 
 func (n *Node) serve(ln net.Listener) error {
-	err := n.server.Serve(ln)
+	err := n.server.Serve(sorted{ln, n.front})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -247,7 +249,7 @@ func (n *Node) stop() {
 		}
 	}()
 
-	err := n.server.Shutdown(ctx)
+	err := n.shutDoors(ctx)
 	if err != nil {
 		err = errors.Join(err, n.server.Close())
 	}

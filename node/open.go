@@ -134,7 +134,7 @@ func (n *Node) openAdmin(context.Context) error {
 	if n.cluster != nil {
 		d.Membership, d.Secrets = membership{n}, membership{n}
 	}
-	d.VIP = n.vip
+	d.VIP, d.FrontDoor = n.vip, n.front.stand
 	n.admin, err = admin.New(n.o.Admin, d)
 	if err != nil {
 		return adminFault(n.o, err)

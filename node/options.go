@@ -19,6 +19,7 @@ import (
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/cache/store"
 	"github.com/cachenode/cachenode/election"
+	"github.com/cachenode/cachenode/frontdoor"
 	"github.com/cachenode/cachenode/http1"
 	"github.com/cachenode/cachenode/icp"
 	"github.com/cachenode/cachenode/internal/dns"
@@ -50,6 +51,9 @@ type Options struct {
 	// VIP is the virtual IP: the one address that clients use, held by one node of
 	// the cluster at a time.
 	VIP election.Options `yaml:"vip"`
+	// FrontDoor is the balancer behind the virtual IP: it spreads clients over the
+	// nodes of the cluster.
+	FrontDoor frontdoor.Options `yaml:"frontdoor"`
 	// MemoryLimit is the size the Go heap aims to stay under by collecting
 	// garbage more often; it is a goal, not a bound. 0 takes store.memory and
 	// 96 MiB, more when many connections need it, and never over 90 % of the
@@ -103,6 +107,7 @@ func DefaultOptions() Options {
 		Server:      http1.DefaultOptions(),
 		Cluster:     peer.DefaultOptions(),
 		VIP:         election.DefaultOptions(),
+		FrontDoor:   frontdoor.DefaultOptions(),
 		ACL:         acl.DefaultOptions(),
 		Proxy:       proxy.DefaultOptions(),
 		Cache:       cache.DefaultOptions(),
@@ -126,6 +131,7 @@ func (o *Options) Validate() error {
 		under("server", o.serverOptions().Validate()),
 		under("cluster", o.Cluster.Validate()),
 		under("vip", o.VIP.Validate()),
+		under("frontdoor", o.FrontDoor.Validate()),
 		under("acl", o.ACL.Validate()),
 		under("proxy", o.Proxy.Validate()),
 		under("cache", policyErr),
@@ -176,11 +182,15 @@ func (o *Options) validate() error {
 	if len(o.Listen) == 0 {
 		bad("listen: want at least one address, such as :3128")
 	}
-	for i, addr := range o.Listen {
-		if err := checkAddr(addr); err != nil {
-			bad("listen[%d]: %w", i, err)
+	addresses := func(key string, list []string) {
+		for i, addr := range list {
+			if err := checkAddr(addr); err != nil {
+				bad("%s[%d]: %w", key, i, err)
+			}
 		}
 	}
+	addresses("listen", o.Listen)
+	addresses("frontdoor.listen", o.FrontDoor.Listen)
 	if o.MemoryLimit != 0 && o.MemoryLimit < 32*units.MiB {
 		bad("memory_limit: must be 0 or at least 32MiB, not %v", o.MemoryLimit)
 	}

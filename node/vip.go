@@ -269,6 +269,7 @@ func (v *vip) changed(s *seat, st election.Status) {
 		v.remember(election.Memory{Term: st.Term, Last: st.Last})
 	}
 	if st.State.Holds() != before.State.Holds() {
+		v.n.front.poke()
 		event := "lost"
 		if st.State.Holds() {
 			event = "acquired"

@@ -150,6 +150,7 @@ func (v *vip) learnFrom(ctx context.Context, m *peer.Member) bool {
 		v.n.log.Warn("a member told of a virtual ip that is none", "member", m.Name, "address", a.Shared.Address)
 		return false
 	}
+	v.n.front.poke()
 	v.n.log.Info("learnt the virtual ip from the cluster", "vip", o.Address, "from", m.Name)
 	return true
 }

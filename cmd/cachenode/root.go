@@ -37,6 +37,6 @@ bench threshold missed.`,
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
 	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(),
-		newJoin(), newMembers(), newVIP(), newToken(), newLeave(), newForget(), newKey(), newDemo(), newBench(), newVersion(), newMan())
+		newJoin(), newMembers(), newVIP(), newFrontDoor(), newToken(), newLeave(), newForget(), newKey(), newDemo(), newBench(), newVersion(), newMan())
 	return root, began
 }
