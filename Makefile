@@ -5,6 +5,7 @@
 GO       ?= go
 FUZZTIME ?= 10s
 BENCH    ?= .
+PATIENCE ?= 40m
 PREFIX   ?= /usr/local
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.release=$(VERSION)
@@ -28,10 +29,10 @@ run: build
 
 # Never from the test cache: the scenarios run the binary, which it does not see.
 test:
-	$(GO) test $(RACE) -count=1 ./...
+	$(GO) test $(RACE) -count=1 -timeout $(PATIENCE) ./...
 
 race:
-	$(GO) test -race -count=1 ./...
+	$(GO) test -race -count=1 -timeout $(PATIENCE) ./...
 
 # Every fuzz target for FUZZTIME, one after the other.
 fuzz:

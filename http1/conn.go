@@ -19,10 +19,11 @@ type Conn struct {
 	id            uint64
 	client, local netip.AddrPort
 	since         time.Time
-	remote        string   // of the client, once somebody has asked
-	excess        *problem // why it is one too many; nil: it is not
-	met           bool     // its first bytes have been looked at: who is behind it is known
-	counted       bool     // among the connections of its client; guarded by srv.mu
+	remote        string     // of the client, once somebody has asked
+	excess        *problem   // why it is one too many; nil: it is not
+	met           bool       // its first bytes have been looked at: who is behind it is known
+	counted       bool       // among the connections of its client; guarded by srv.mu
+	via           netip.Addr // of the balancer that it came through; guarded by srv.mu for others than its goroutine
 
 	state    atomic.Uint32
 	hurried  atomic.Bool  // the read deadline in force is a drain's
@@ -83,7 +84,7 @@ func (c *Conn) Local() netip.AddrPort { return c.local }
 // requests of a connection). The response must say so when it is not.
 func (c *Conn) Persist(r *Request) bool {
 	most := c.srv.opts.MaxRequests
-	c.keep = r.Persist && !c.srv.Draining() && (most == 0 || c.requests.Load() < most)
+	c.keep = r.Persist && !c.leaving() && (most == 0 || c.requests.Load() < most)
 	return c.keep
 }
 
@@ -289,7 +290,7 @@ func (c *Conn) awaitFirst() bool {
 	}
 	until := from.Add(wait)
 	n, err := c.idle(until, wait/16)
-	for isTimeout(err) && !c.srv.Draining() && time.Until(until) > wait/16 { // a drain hurried it, and was taken back
+	for isTimeout(err) && !c.leaving() && time.Until(until) > wait/16 { // a drain hurried it, and was taken back
 		c.disarmRead()
 		n, err = c.idle(until, wait/16)
 	}
@@ -300,7 +301,7 @@ func (c *Conn) awaitFirst() bool {
 	switch {
 	case isTimeout(err) && c.srv.stopping.Load():
 		return c.lastLook()
-	case isTimeout(err) && c.srv.draining.Load() && c.requests.Load() > 0:
+	case isTimeout(err) && c.leaving() && c.requests.Load() > 0:
 		c.unread = true // a request that is on its way must not make the close a reset
 		return c.lastLook()
 	case isTimeout(err):
@@ -316,7 +317,7 @@ func (c *Conn) idle(t time.Time, tolerance time.Duration) (int, error) {
 	c.armRead(t, tolerance)
 	// Looked at when the connection is seen to be idle and its deadline is set:
 	// a drain that begins later finds both.
-	if c.srv.draining.Load() && c.requests.Load() > 0 {
+	if c.leaving() && c.requests.Load() > 0 {
 		c.armRead(time.Now().Add(c.srv.drainIdle), 0)
 	}
 	return c.readParked(c.unpark())

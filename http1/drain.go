@@ -1,6 +1,10 @@
 package http1
 
-import "time"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // drainIdle is how long an idle connection may still bring a request once its
 // server drains; the answer to that then says Connection: close.
@@ -17,6 +21,38 @@ func (s *Server) Drain(on bool) {
 	for _, c := range s.all() {
 		c.hurry()
 	}
+}
+
+// DrainFronts makes the connections that came through some balancers end as if
+// the server drained, because those are about to stop. The list replaces the one
+// before, and must not be changed.
+func (s *Server) DrainFronts(list []netip.Addr) {
+	if len(list) == 0 {
+		s.leaving.Store(nil)
+		return
+	}
+	s.leaving.Store(&list)
+	var through []*Conn
+	s.mu.Lock()
+	for c := range s.conns {
+		if slices.Contains(list, c.via) {
+			through = append(through, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range through {
+		c.hurry()
+	}
+}
+
+// leaving reports whether the connection shall end behind the request that it is
+// at, or soon if it is idle.
+func (c *Conn) leaving() bool {
+	if c.srv.Draining() {
+		return true
+	}
+	fronts := c.srv.leaving.Load()
+	return fronts != nil && c.via.IsValid() && slices.Contains(*fronts, c.via)
 }
 
 // Draining reports whether responses say Connection: close: for Drain, or for

@@ -62,7 +62,10 @@ func TestFrontTellsTheClient(t *testing.T) {
 			for _, p := range pieces {
 				fmt.Fprint(c, p)
 				if len(pieces) == 2 {
-					r.eventually("the piece has been read", func() bool { return r.srv.Conns()[0].BytesIn >= int64(len(p)) })
+					r.eventually("the piece has been read", func() bool {
+						conns := r.srv.Conns()
+						return len(conns) == 1 && conns[0].BytesIn >= int64(len(p))
+					})
 				}
 			}
 			if _, got := readResponse(t, br, "GET"); got != want {
@@ -206,5 +209,39 @@ func TestFrontsOfTheConfiguration(t *testing.T) {
 	err := o.Validate()
 	if err == nil || !strings.Contains(err.Error(), `proxy_protocol_from[1]: invalid network "nonsense"`) || !strings.Contains(err.Error(), "proxy_protocol_from[2]") {
 		t.Errorf("%v", err)
+	}
+}
+
+// When a balancer in front drains, the connections that came through it end as
+// in a drain of the server's own, and no others.
+func TestFrontDrains(t *testing.T) {
+	r := behindFront(t, trusted, nil)
+	r.srv.drainIdle = 20 * time.Millisecond
+	through, direct := r.keep(t), r.keep(t)
+	fmt.Fprint(through, header("192.0.2.7:4711"))
+	busy := r.keep(t)
+	fmt.Fprint(busy, header("192.0.2.8:4711"))
+	for _, k := range []*kept{through, busy, direct} {
+		if k.ask().Close {
+			t.Fatal("no kept connection")
+		}
+	}
+	r.srv.DrainFronts([]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("127.0.0.1")})
+	if b, err := io.ReadAll(through.br); len(b) > 0 || err != nil {
+		t.Errorf("an idle connection ended with %q, %v", b, err)
+	}
+	if direct.ask().Close {
+		t.Error("a connection of nobody's front was ended")
+	}
+	late := r.keep(t)
+	fmt.Fprint(late, header("192.0.2.9:4711"))
+	if !late.ask().Close {
+		t.Error("an answer through a front that drains keeps the connection")
+	}
+	r.srv.DrainFronts(nil)
+	again := r.keep(t)
+	fmt.Fprint(again, header("192.0.2.9:4711"))
+	if again.ask().Close {
+		t.Error("the drain is over, and answers still say close")
 	}
 }

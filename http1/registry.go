@@ -85,7 +85,7 @@ func (s *Server) fronted(c *Conn) bool {
 func (s *Server) identify(c *Conn, client, local netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.client, c.local = unmapped(client), unmapped(local)
+	c.via, c.client, c.local = c.client.Addr(), unmapped(client), unmapped(local)
 	if s.opts.MaxConnectionsPerClient > 0 {
 		s.count(c)
 	}

@@ -56,7 +56,8 @@ type Server struct {
 
 	stopping  atomic.Bool // Shutdown or Close was called
 	draining  atomic.Bool
-	drainIdle time.Duration // drainIdle, shorter in tests
+	leaving   atomic.Pointer[[]netip.Addr] // balancers that drain; nil: none
+	drainIdle time.Duration                // drainIdle, shorter in tests
 
 	mu        sync.Mutex // guards what follows
 	conns     map[*Conn]struct{}

@@ -147,10 +147,22 @@ func (e *entrance) follow(ctx context.Context) {
 		select {
 		case v := <-views:
 			e.door.SetBackends(backends(v))
+			e.n.server.DrainFronts(leavingFronts(v))
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// leavingFronts are the addresses of the other members that drain: connections
+// through their front doors end before those do.
+func leavingFronts(v *peer.View) (list []netip.Addr) {
+	for _, m := range v.Others() {
+		if m.State == peer.Draining {
+			list = append(list, m.Addr.Unmap())
+		}
+	}
+	return list
 }
 
 // fullWeight is the weight of the member with the most capacity.
