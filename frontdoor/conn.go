@@ -97,18 +97,10 @@ func (d *Door) carry(c *conn, to Backend) bool {
 const firstWait = time.Second
 
 func (d *Door) connect(to Backend) (net.Conn, error) {
-	return d.deps.Dial(timeLimit{context.Background(), time.Now().Add(d.opts.ConnectTimeout.D())}, to.Addr)
+	ctx, cancel := context.WithTimeout(context.Background(), d.opts.ConnectTimeout.D())
+	defer cancel()
+	return d.deps.Dial(ctx, to.Addr)
 }
-
-// timeLimit is a context with a deadline, which the dialler keeps by the socket's
-// own: a context that can be cancelled would cost it a goroutine. Connecting takes
-// so short a time that nobody needs to.
-type timeLimit struct {
-	context.Context
-	at time.Time
-}
-
-func (l timeLimit) Deadline() (time.Time, bool) { return l.at, true }
 
 func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1} // the relay's limits end what is dead; the option costs system calls
