@@ -119,6 +119,12 @@ func Combine(m *Meta, h http.Header, got Span, requested, received time.Time) (*
 	return joined, true
 }
 
+// SameRepresentation reports that a and b hold bytes of one representation, by
+// their strong validators and its length.
+func SameRepresentation(a, b *Meta) bool {
+	return a.Total == b.Total && a.read().samePart(b.read().facts)
+}
+
 // samePart reports that two parts share a strong validator.
 func (f *facts) samePart(other facts) bool {
 	if !f.etag.none() || !other.etag.none() {

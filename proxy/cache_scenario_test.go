@@ -144,6 +144,54 @@ func TestPartialResponses(t *testing.T) {
 	r.get("/p", "Range: bytes=0-9").want(t, 206, "hit", body[:10])
 }
 
+// A part that was fetched beside the whole does not take its place.
+func TestR0019_PartBesideTheWhole(t *testing.T) {
+	r := newRig(t)
+	body := string(pattern(1000))
+	asked, whole := make(chan struct{}), make(chan struct{})
+	r.page("/p", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("ETag", `"p"`)
+		if q.Header.Get("Range") == "bytes=10-19" {
+			close(asked)
+			<-whole
+		}
+		http.ServeContent(w, q, "p.bin", time.Time{}, strings.NewReader(body))
+	})
+	var part sync.WaitGroup
+	part.Go(func() { r.get("/p", "Range: bytes=10-19").want(t, 206, "fwd=uri-miss", body[10:20]) })
+	<-asked
+	r.get("/p").want(t, 200, "fwd=uri-miss", body)
+	close(whole)
+	part.Wait()
+	r.get("/p").want(t, 200, "hit", body)
+}
+
+// Small ranges of something large are not each paid for with a copy of all that
+// is stored of it.
+func TestSmallPartsOfALargeOne(t *testing.T) {
+	r := newRig(t, func(c *rigConfig) { c.disk = 256 << 20 })
+	body := string(pattern(12 << 20))
+	r.page("/p", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("ETag", `"p"`)
+		http.ServeContent(w, q, "p.bin", time.Time{}, strings.NewReader(body))
+	})
+	r.get("/p", "Range: bytes=0-8388607").want(t, 206, "fwd=uri-miss; fwd-status=206; stored", body[:8<<20])
+	small := body[8<<20-100 : 8<<20+100]
+	r.get("/p", "Range: bytes=8388508-8388707").want(t, 206, "fwd=partial; fwd-status=206; detail=small-part", small)
+	if got := r.lastAsked("/p").Header.Get("Range"); got != "bytes=8388508-8388707" {
+		t.Errorf("asked for %s", got)
+	}
+	r.get("/p", "Range: bytes=1000-1099").want(t, 206, "hit", body[1000:1100])
+	// For all of it, what is stored is worth its copy.
+	r.get("/p").want(t, 200, "fwd=partial", body)
+	if got := r.lastAsked("/p").Header.Get("Range"); got != "bytes=8388608-" {
+		t.Errorf("asked for %s", got)
+	}
+	r.get("/p").want(t, 200, "hit", body)
+}
+
 // A part whose representation has changed is not mixed with the new one.
 func TestPartialChanged(t *testing.T) {
 	r := newRig(t)
@@ -261,6 +309,39 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	r.eventually("refreshed object", func() bool { return r.asked("/a") == 2 && r.get("/a").text == "new" })
 	if r.asked("/a") != 2 {
 		t.Errorf("asked %d times", r.asked("/a"))
+	}
+}
+
+// What the origin has replaced by something that must not be kept neither comes
+// back when the origin fails, nor is it served on while it is refreshed.
+func TestR0020_ReplacedByWhatIsNotKept(t *testing.T) {
+	cases := []struct {
+		name   string
+		status int
+		lines  []string
+		kept   bool
+	}{
+		{"private", 200, []string{"Cache-Control: private"}, false},
+		{"no-store", 200, []string{"Cache-Control: no-store"}, false},
+		{"no freshness", 200, nil, false},
+		{"not found", 404, nil, false},
+		{"a login page", 302, []string{"Location: /login"}, false},
+		{"too many requests", 429, nil, true},
+		{"a session", 200, []string{"Set-Cookie: a=b", "Last-Modified: Mon, 02 Jan 2006 15:04:05 GMT"}, true},
+	}
+	for _, c := range cases {
+		r := newRig(t)
+		r.page("/a", fields(200, "old", "Cache-Control: max-age=1, stale-while-revalidate=5", `ETag: "1"`))
+		r.get("/a")
+		r.pass(3 * time.Second)
+		r.page("/a", fields(c.status, "new", c.lines...))
+		r.get("/a").want(t, 200, "hit; ttl=-2", "old")
+		r.eventually("end of the refresh", func() bool { return r.asked("/a") == 2 && len(r.proxy.flights.background) == 0 })
+		r.pass(10 * time.Second)
+		r.page("/a", fields(503, "down"))
+		if got := r.get("/a"); (got.text == "old") != c.kept {
+			t.Errorf("%s: %v %q", c.name, got.Header, got.text)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type fill struct {
 	base    cache.Object // to validate, or to complete; nil on a miss
 	missing cache.Span   // of base, to be fetched; none: validate
 	alone   bool         // nobody may join
+	aside   bool         // a part that is brought is not kept
 }
 
 // name tells equal fetches by; its key is empty when this one stands alone.
@@ -212,6 +214,7 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 		fl.admit(h, sent, received)
 	}
 	fl.openWriter()
+	fl.supersede()
 	if fl.stored || fl.name.key != "" && !fl.borrowed {
 		fl.p.flights.remember(fl)
 	}
@@ -264,11 +267,33 @@ func (fl *flight) admit(h http.Header, sent, received time.Time) {
 		}
 	}
 	fl.meta, fl.why = f.rules.policy.Admit(f.req, fl.status, h, sent, received)
+	if f.aside && fl.meta != nil && fl.meta.Spans != nil {
+		fl.why = reasonAside
+	}
 	if fl.borrowed && fl.meta != nil && !fl.keeps() {
 		fl.why = reasonBorrowed
 	}
 	if fl.meta != nil && fl.meta.Length < 0 && fl.length >= 0 {
 		fl.meta, _ = cache.Complete(fl.meta, fl.length)
+	}
+}
+
+// supersede drops the stored response that the origin, asked about it, has
+// answered with another one that is not to be kept (RFC 9111 §4.3.3). It would
+// come back when the origin fails, or go on being served while it is refreshed.
+func (fl *flight) supersede() {
+	f := &fl.fill
+	if f.base == nil || f.missing.Len > 0 || fl.stored || f.method == http.MethodHead || f.req.Header["Authorization"] != nil {
+		return
+	}
+	switch {
+	case fl.status/100 == 2, fl.status/100 == 3, fl.status == http.StatusNotFound, fl.status == http.StatusGone:
+	default:
+		return // that is about the request
+	}
+	switch fl.why {
+	case cache.ReasonNoStore, cache.ReasonPrivate, cache.ReasonVary, cache.ReasonNotCacheable, cache.ReasonUseless:
+		fl.p.d.Store.Delete(f.req.Key)
 	}
 }
 
@@ -377,9 +402,25 @@ func (fl *flight) commit() {
 		fl.p.d.Log.Debug("response not stored: its length is not what its head says", "key", fl.fill.req.Key)
 		return
 	}
+	if m.Spans != nil && fl.outdone(m) {
+		return
+	}
 	if err := fl.body.w.Commit(m); err != nil && !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	} else if err == nil && fl.p.d.Siblings != nil {
 		fl.p.d.Siblings.Stored(m.Key)
 	}
+}
+
+// outdone reports that no less of the same representation is stored than the
+// part m, or came to be while m was fetched. The store keeps the last one only.
+func (fl *flight) outdone(m *cache.Meta) bool {
+	found := false
+	for _, o := range fl.p.d.Store.Lookup(m.Key) {
+		have := o.Meta()
+		found = found || have.Length >= m.Length && slices.Equal(have.Vary, m.Vary) &&
+			(have.Received.After(m.Requested) || cache.SameRepresentation(have, m))
+		o.Release()
+	}
+	return found
 }

@@ -14,13 +14,37 @@ type merge struct {
 	before, after []cache.Span // offsets in the stored body
 }
 
+// reasonAside says that much more of the representation is stored.
+const reasonAside cache.Reason = "small-part"
+
 // errOtherRepresentation says that the origin's bytes do not belong to the
 // stored ones.
 var errOtherRepresentation = errors.New("the stored part is of another representation")
 
-// complete fetches the bytes that obj lacks for this request, and answers from
+// What is joined is written anew. More than this is copied only for an answer of
+// some length: so many bytes for each of its own.
+const (
+	copyFreely  = 4 << 20
+	copyPerByte = 16
+)
+
+// worthJoining reports whether a part is to be joined with what it lacks for
+// this answer. Else a client that reads a large representation in small ranges
+// would have all of it copied for each of them.
+func worthJoining(m *cache.Meta, a cache.Answer) bool {
+	sent := m.Total
+	if len(a.Spans) > 0 {
+		sent = 0
+		for _, s := range a.Spans {
+			sent += s.Len
+		}
+	}
+	return m.Length <= copyFreely || m.Length/copyPerByte <= sent
+}
+
+// complete fetches the bytes that obj lacks for this answer, and answers from
 // the combined response. obj goes with the fetch.
-func (x *exchange) complete(obj cache.Object, missing []cache.Span) {
+func (x *exchange) complete(obj cache.Object, a cache.Answer) {
 	if x.req.OnlyIfCached() {
 		obj.Release()
 		x.fail(notCached())
@@ -28,15 +52,17 @@ func (x *exchange) complete(obj cache.Object, missing []cache.Span) {
 	}
 	x.forward(cache.FwdPartial, "")
 	f := x.fill(nil)
-	f.alone = true
-	first, last := missing[0], missing[len(missing)-1]
+	first, last := a.Missing[0], a.Missing[len(a.Missing)-1]
 	want := cache.Span{Off: first.Off, Len: last.End() - first.Off}
-	if !cache.SetRange(f.header, obj.Meta(), want) { // its parts cannot be told to belong together
+	joining := worthJoining(obj.Meta(), a)
+	if !joining || !cache.Completable(obj.Meta()) { // what has no strong validator belongs to nothing
 		obj.Release()
-		x.fetch(x.fill(nil))
+		f.aside = !joining
+		x.fetch(f)
 		return
 	}
-	f.base, f.missing = obj, want
+	cache.SetRange(f.header, obj.Meta(), want)
+	f.base, f.missing, f.alone = obj, want, true
 	x.fetch(f)
 }
 

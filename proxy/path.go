@@ -94,7 +94,7 @@ func (x *exchange) hit(obj cache.Object, d cache.Decision) {
 	m := obj.Meta()
 	answer := cache.Evaluate(x.req, m)
 	if len(answer.Missing) > 0 {
-		x.complete(obj, answer.Missing)
+		x.complete(obj, answer)
 		return
 	}
 	defer obj.Release()
