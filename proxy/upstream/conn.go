@@ -14,6 +14,7 @@ type conn struct {
 	key    hostKey
 	route  Route
 	reused bool
+	proven bool // it was used again, and served
 
 	in       inbox
 	out      []byte        // the last request's head, its room is used again
@@ -102,7 +103,7 @@ func (c *conn) rest() bool {
 	}
 	c.in.reset()
 	c.pace(0)
-	c.reused = true
+	c.proven, c.reused = c.reused, true
 	return true
 }
 

@@ -5,20 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/cachenode/cachenode/accesslog"
 )
 
+// want says which kept connection may serve a request.
+type want uint8
+
+const (
+	wantAny    want = iota
+	wantProven      // one of which it can be told that its origin keeps it
+	wantFresh       // a new one
+)
+
+// wanted is what a request wants that is sent for the first time. One that must
+// not be sent again wants more of a kept connection than that it is open: many
+// origins close it right behind their response without having said so.
+func wanted(req *http.Request) want {
+	if idempotent(req.Method) && !hasBody(req) {
+		return wantAny
+	}
+	return wantProven
+}
+
 // connect returns a connection for a request to t, kept or new, by the first
-// way that can be connected to. fresh wants a new one.
-func (c *Client) connect(ctx context.Context, t target, fresh bool) (*conn, *parent, Route, error) {
+// way that can be connected to.
+func (c *Client) connect(ctx context.Context, t target, w want) (*conn, *parent, Route, error) {
 	var err error
 	var route Route
 	for _, via := range c.parents.ways(t.host) {
 		var cn *conn
 		route = c.route(via)
-		if cn, err = c.connectBy(ctx, t, via, fresh); err == nil {
+		if cn, err = c.connectBy(ctx, t, via, w); err == nil {
 			return cn, via, cn.route, nil
 		}
 		if ctx.Err() != nil || !c.another(err) {
@@ -35,7 +55,7 @@ func (c *Client) another(err error) bool {
 	return !refused && !errors.Is(err, errClosed)
 }
 
-func (c *Client) connectBy(ctx context.Context, t target, via *parent, fresh bool) (*conn, error) {
+func (c *Client) connectBy(ctx context.Context, t target, via *parent, w want) (*conn, error) {
 	key := hostKey{addr: t.addr, tls: t.tls}
 	if via != nil {
 		key.parent = via.name
@@ -43,9 +63,9 @@ func (c *Client) connectBy(ctx context.Context, t target, via *parent, fresh boo
 			key.addr = ""
 		}
 	}
-	if fresh {
+	if w == wantFresh {
 		c.pool.drop(key) // one of them has just turned out to be dead
-	} else if cn := c.pool.kept(key); cn != nil {
+	} else if cn := c.pool.kept(key, w); cn != nil {
 		return cn, nil
 	}
 	dctx, cancel := context.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)

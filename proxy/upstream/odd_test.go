@@ -117,8 +117,10 @@ func TestWhatIsSentAgain(t *testing.T) {
 				}
 			})
 			c := newClient(t, nil)
-			if _, _, err := fetch(c, "http://"+addr+"/"); err != nil { // a connection to be used again
-				t.Fatal(err)
+			for range 2 { // a connection that any request may use again
+				if _, _, err := fetch(c, "http://"+addr+"/"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			_, _, err := c.Do(newRequest(row.method, "http://"+addr+"/die", nil), nil)
 			if (err == nil) != row.again {
@@ -128,6 +130,39 @@ func TestWhatIsSentAgain(t *testing.T) {
 				t.Errorf("sent %d times", n)
 			}
 		})
+	}
+}
+
+// An origin that closes behind its response without saying so may do it when the
+// next request is under way. One that must not be sent again does not risk that.
+func TestUnprovenConnectionsTakeNoPost(t *testing.T) {
+	var conns atomic.Int64
+	addr := rawOrigin(t, func(nc net.Conn, br *bufio.Reader) {
+		conns.Add(1)
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		_, _ = br.ReadByte() // what comes now is not answered
+	})
+	c := newClient(t, nil)
+	methods := []string{"POST", "PATCH", "PUT", "POST"}
+	for _, method := range methods {
+		resp, _, err := c.Do(newRequest(method, "http://"+addr+"/", strings.NewReader("x")), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		if b, err := io.ReadAll(resp.Body); string(b) != "ok" || err != nil {
+			t.Errorf("%s: %q %v", method, b, err)
+		}
+	}
+	if n := conns.Load(); n != int64(len(methods)) {
+		t.Errorf("%d connections", n)
+	}
+	if idle, open := c.pool.counts(); idle != 1 || open != 1 {
+		t.Errorf("idle %d open %d, want 1 and 1", idle, open)
 	}
 }
 
@@ -148,8 +183,10 @@ func TestSlowUploadOnAKeptConnection(t *testing.T) {
 		}
 	})
 	c := newClient(t, func(o *Options) { o.ResponseTimeout = units.Duration(patience) })
-	if _, _, err := fetch(c, "http://"+addr+"/"); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second time the connection is proven
+		if _, _, err := fetch(c, "http://"+addr+"/"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	source, feed := io.Pipe()
 	go func() {

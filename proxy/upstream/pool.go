@@ -39,11 +39,19 @@ func newPool(o *Options) *pool {
 	}
 }
 
+// settled is the time after which an origin that would close a connection
+// behind its first response has done so.
+const settled = time.Second
+
 // kept returns an idle connection, nil if there is none that may be used.
-func (p *pool) kept(key hostKey) *conn {
+func (p *pool) kept(key hostKey, w want) *conn {
 	for {
 		c := p.pop(key)
-		if c == nil || time.Since(c.idleSince) < p.idleTimeout && c.wake() {
+		if c == nil {
+			return nil
+		}
+		idle := time.Since(c.idleSince)
+		if idle < p.idleTimeout && (w == wantAny || c.proven || idle > settled) && c.wake() {
 			return c
 		}
 		p.discard(c)

@@ -27,8 +27,9 @@ func (c *Client) DoSibling(req *http.Request, s Sibling) (*http.Response, Route,
 		return nil, route, Classify(err)
 	}
 	via := &parent{parentAddress: parentAddress{name: "sibling " + s.Name, hostport: s.Addr}, sibling: true}
+	w := wanted(req)
 	for try := 0; ; try++ {
-		cn, err := c.connectBy(req.Context(), t, via, try > 0)
+		cn, err := c.connectBy(req.Context(), t, via, w)
 		if err != nil {
 			return nil, route, Classify(err)
 		}
@@ -39,5 +40,6 @@ func (c *Client) DoSibling(req *http.Request, s Sibling) (*http.Response, Route,
 		if !again || try == maxRepeats {
 			return nil, route, Classify(err)
 		}
+		w = wantFresh
 	}
 }

@@ -93,8 +93,9 @@ func (c *Client) Do(req *http.Request, interim func(code int, h http.Header)) (*
 	if err != nil {
 		return nil, Route{}, Classify(err)
 	}
+	w := wanted(req)
 	for try := 0; ; try++ {
-		cn, via, route, err := c.connect(req.Context(), t, try > 0)
+		cn, via, route, err := c.connect(req.Context(), t, w)
 		if err != nil {
 			return nil, route, Classify(err)
 		}
@@ -105,6 +106,7 @@ func (c *Client) Do(req *http.Request, interim func(code int, h http.Header)) (*
 		if !again || try == maxRepeats {
 			return nil, route, Classify(err)
 		}
+		w = wantFresh
 	}
 }
 
