@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	if resp, err = x.run(head); err == nil {
 		return resp, false, nil
 	}
-	again = x.mayRepeat()
+	again = x.mayRepeat(err)
 	x.fail()
 	if cause := context.Cause(req.Context()); cause != nil {
 		return nil, false, cause
@@ -71,9 +72,9 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 
 // mayRepeat applies RFC 9110 §9.2.2 and RFC 9112 §9.3.1: a kept connection that
 // dies before any byte of a response was most likely closed by the origin
-// before it saw the request.
-func (x *exchange) mayRepeat() bool {
-	if !x.cn.reused || x.cn.in.got {
+// before it saw the request. One that lets a time-out pass was not.
+func (x *exchange) mayRepeat(err error) bool {
+	if !x.cn.reused || x.cn.in.got || errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	if x.up != nil && x.up.started() {

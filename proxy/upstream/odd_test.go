@@ -133,6 +133,30 @@ func TestWhatIsSentAgain(t *testing.T) {
 	}
 }
 
+// A wait for a response that has run out is not begun again.
+func TestTimeoutOnAKeptConnection(t *testing.T) {
+	var asked atomic.Int64
+	addr := rawOrigin(t, func(nc net.Conn, br *bufio.Reader) {
+		for {
+			if _, err := http.ReadRequest(br); err != nil {
+				return
+			}
+			if asked.Add(1) == 1 {
+				_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		}
+	})
+	c := newClient(t, func(o *Options) { o.ResponseTimeout = units.Duration(50 * time.Millisecond) })
+	if _, _, err := fetch(c, "http://"+addr+"/"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := fetch(c, "http://"+addr+"/")
+	wantError(t, err, "ERR_READ_TIMEOUT", 504, "connection_read_timeout")
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // An origin that closes behind its response without saying so may do it when the
 // next request is under way. One that must not be sent again does not risk that.
 func TestUnprovenConnectionsTakeNoPost(t *testing.T) {
