@@ -26,6 +26,10 @@ type body struct {
 	left   int64      // of a body with a length
 	coded  bool       // chunked
 	chunks chunks
+	line   struct { // of the coding, seen under way last
+		chunk int // that it comes before
+		since time.Time
+	}
 	whole  bool  // all of it is in the buffer
 	err    error // what every further Read returns; io.EOF behind the whole body
 	closed bool
@@ -49,7 +53,6 @@ func (b *body) preview() *problem {
 	}
 	c := b.x.c
 	look := chunks{discard: true, limit: b.chunks.limit}
-	wait := c.srv.opts.BodyTimeout.D()
 	for seen := 0; ; {
 		_, n, err := look.decode(nil, c.work.unread()[seen:])
 		seen += n
@@ -62,11 +65,13 @@ func (b *body) preview() *problem {
 			return problemOf(err)
 		case seen >= previewSize:
 			return nil
-		case look.begun:
-			wait = previewPause
+		}
+		by := b.by(&look)
+		if look.begun > 0 {
+			by = time.Now().Add(previewPause)
 		}
 		c.disarmRead()
-		c.armRead(time.Now().Add(wait), 0)
+		c.armRead(by, 0)
 		n, err = c.read(c.work.free(previewSize + readRoom))
 		c.work.w += n
 		c.disarmRead()
@@ -74,7 +79,7 @@ func (b *body) preview() *problem {
 		case n > 0:
 		case !isTimeout(err):
 			return cutBody
-		case wait != previewPause:
+		case look.begun == 0:
 			return slowBody
 		default:
 			return nil
@@ -195,10 +200,23 @@ func (b *body) trailers() error {
 	return io.EOF
 }
 
+// by is when more must have come. What surrounds the data of chunks must be
+// there in the time of a head: it moves nothing, however long it goes on.
+func (b *body) by(d *chunks) time.Time {
+	o, now := &b.x.c.srv.opts, time.Now()
+	by := now.Add(o.BodyTimeout.D())
+	if !b.coded || !d.inLine() {
+		return by
+	}
+	if b.line.since.IsZero() || b.line.chunk != d.begun {
+		b.line.chunk, b.line.since = d.begun, now
+	}
+	return earlier(by, b.line.since.Add(o.HeaderTimeout.D()))
+}
+
 // fill reads from the connection.
 func (b *body) fill(p []byte) (int, error) {
-	wait := b.x.c.srv.opts.BodyTimeout.D()
-	b.x.c.armRead(time.Now().Add(wait), wait/16)
+	b.x.c.armRead(b.by(&b.chunks), b.x.c.srv.opts.BodyTimeout.D()/16)
 	n, err := b.x.c.read(p)
 	if n == 0 && errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -25,7 +25,7 @@ type chunks struct {
 	line       int // bytes of its first line so far
 	extensions int // bytes of all of them
 	trailer    []byte
-	begun      bool // a chunk's first line has been read
+	begun      int // chunks whose first line has been read
 }
 
 type chunkState uint8
@@ -79,6 +79,10 @@ func (d *chunks) decode(dst, src []byte) (put, took int, err error) {
 	return put, took, nil
 }
 
+// inLine reports whether a line of the coding, or the trailer section, has begun
+// and not ended.
+func (d *chunks) inLine() bool { return d.state != inData && (d.state != inSize || d.digits > 0) }
+
 // step takes one byte of what surrounds the data.
 func (d *chunks) step(c byte) *problem {
 	switch d.state {
@@ -102,7 +106,8 @@ func (d *chunks) step(c byte) *problem {
 		if c != '\n' {
 			return badChunkLine
 		}
-		d.state, d.digits, d.line, d.begun = inData, 0, 0, true
+		d.state, d.digits, d.line = inData, 0, 0
+		d.begun++
 		if d.size == 0 {
 			d.state = inTrailer
 		}

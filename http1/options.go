@@ -12,7 +12,8 @@ import (
 // Options bound what a connection of a client may take.
 type Options struct {
 	// HeaderTimeout is how long a client may take to send the head of a request;
-	// then it is answered 408 and its connection is closed.
+	// then it is answered 408 and its connection is closed. The first line of a
+	// chunk and the trailers of a body have as long.
 	HeaderTimeout units.Duration `yaml:"header_timeout"`
 	// IdleTimeout is how long a connection is kept open between two requests.
 	IdleTimeout units.Duration `yaml:"idle_timeout"`

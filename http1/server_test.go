@@ -444,6 +444,23 @@ func impatient(_ *rig, o *Options) {
 	o.HeaderTimeout, o.IdleTimeout, o.BodyTimeout, o.WriteTimeout = 4*brief, brief, brief, brief
 }
 
+// drops sends first and then a byte every now and then, for as long as that is
+// taken, and returns what comes back.
+func (r *rig) drops(first string) string {
+	c := r.dial()
+	defer c.Close()
+	go func() {
+		for next := first + "X"; ; next = "X" {
+			if _, err := io.WriteString(c, next); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	got, _ := io.ReadAll(c)
+	return string(got)
+}
+
 func TestTimes(t *testing.T) {
 	r := newRig(t, impatient)
 	t.Run("no head", func(t *testing.T) {
@@ -463,19 +480,19 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("a head in drops", func(t *testing.T) {
-		c := r.dial()
-		go func() {
-			for {
-				if _, err := io.WriteString(c, "X"); err != nil {
-					return
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-		}()
-		if got, _ := io.ReadAll(c); !strings.Contains(string(got), "X-Kind: slow-head") {
+		if got := r.drops(""); !strings.Contains(got, "X-Kind: slow-head") {
 			t.Errorf("%q", got)
 		}
-		c.Close()
+	})
+	t.Run("a chunk's extension in drops", func(t *testing.T) {
+		if got := r.drops("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;"); !strings.Contains(got, "X-Kind: slow-body") {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("a trailer in drops", func(t *testing.T) {
+		if got := r.drops("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: "); got != "" {
+			t.Errorf("%q", got)
+		}
 	})
 	t.Run("half a chunk size", func(t *testing.T) {
 		got := r.raw("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -490,7 +507,7 @@ func TestTimes(t *testing.T) {
 	})
 	r.eventually("counts", func() bool {
 		s := r.srv.Stats()
-		return s.IdleClosed == 2 && s.Refused["slow-head"] == 2 && s.Refused["slow-body"] == 1 && s.Open == 0
+		return s.IdleClosed == 2 && s.Refused["slow-head"] == 2 && s.Refused["slow-body"] == 2 && s.Open == 0
 	})
 }
 

@@ -53,7 +53,7 @@ var comments = map[string]string{
 	"log.level":                                   "The least severe message that is written: debug, info, warn or error.",
 	"log.format":                                  "Text or json.",
 	"server":                                      "Bounds what a connection of a client may take.",
-	"server.header_timeout":                       "How long a client may take to send the head of a request; then it is answered 408 and its connection is closed.",
+	"server.header_timeout":                       "How long a client may take to send the head of a request; then it is answered 408 and its connection is closed. The first line of a chunk and the trailers of a body have as long.",
 	"server.idle_timeout":                         "How long a connection is kept open between two requests.",
 	"server.max_connections":                      "How many connections of clients are served at a time, tunnels not counted. Requests on further ones are answered 503, and from half as many more on, tunnels counted, connections are turned away unread. 0 takes what the limit on open files allows: half of what is left beside 64.",
 	"server.max_connections_per_client":           "How many of these one client address may have (of IPv6, one network of 64 bits). 0 sets no limit of its own, since many clients may stand behind one address.",
