@@ -166,7 +166,7 @@ func (x *exchange) settle(fl *flight, f fill) {
 	switch {
 	case errors.Is(fl.err, errOtherRepresentation):
 		if fl.status < http.StatusInternalServerError { // that says nothing of the part
-			x.p.d.Store.Delete(x.req.Key)
+			x.p.outdate(x.req.Key)
 		}
 		x.fetch(x.fill(nil))
 	case fl.validated:

@@ -177,7 +177,7 @@ func (fl *flight) update(o cache.Object, m *cache.Meta) (stored bool) {
 		return false
 	case why == cache.ReasonNoStore, why == cache.ReasonPrivate:
 		if req.Header["Authorization"] == nil { // of others it says nothing
-			fl.p.d.Store.Delete(m.Key)
+			fl.p.outdate(m.Key)
 		}
 		return false
 	}
@@ -293,8 +293,15 @@ func (fl *flight) supersede() {
 	}
 	switch fl.why {
 	case cache.ReasonNoStore, cache.ReasonPrivate, cache.ReasonVary, cache.ReasonNotCacheable, cache.ReasonUseless:
-		fl.p.d.Store.Delete(f.req.Key)
+		fl.p.outdate(f.req.Key)
 	}
+}
+
+// outdate drops what is stored of key, and has nothing taken from a sibling that
+// is no newer.
+func (p *Proxy) outdate(key string) {
+	p.flights.outdate(key, p.d.Clock())
+	p.d.Store.Delete(key)
 }
 
 // freshenHead applies the answer to a HEAD to what is stored (RFC 9111 §4.3.5).
@@ -312,7 +319,7 @@ func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
 	for i, o := range found {
 		if i == pick {
 			if m := cache.FreshenHead(o.Meta(), h, sent, received); m == nil {
-				store.Delete(fl.fill.req.Key)
+				fl.p.outdate(fl.fill.req.Key)
 			} else {
 				fl.update(o, m)
 			}
@@ -330,7 +337,7 @@ func (fl *flight) invalidate() {
 		if epochSlot(key) == epochSlot(f.req.Key) {
 			fl.epoch++ // our own doing: this response is newer than what it invalidates
 		}
-		fl.p.d.Store.Delete(key)
+		fl.p.outdate(key)
 	}
 }
 

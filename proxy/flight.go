@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -76,6 +77,7 @@ type flights struct {
 	alone      [4096]atomic.Uint64
 	epochs     [epochSlots]atomic.Uint64 // how often keys of this hash were invalidated
 	purges     atomic.Uint64
+	outdated   [epochSlots]atomic.Int64 // when responses for keys of this hash were found to be so, Unix nanoseconds
 }
 
 func (f *flights) init(o FillOptions) {
@@ -306,6 +308,18 @@ func (p *Proxy) Unshare() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.by)
+}
+
+// outdate notes that what there is of key up to now is not what its origin
+// answers any more, wherever it is kept.
+func (f *flights) outdate(key string, now time.Time) {
+	f.outdated[epochSlot(key)].Store(now.UnixNano())
+}
+
+// isOutdated reports whether a response for key that its origin made at this
+// time is known not to hold any more; by a collision of one that does.
+func (f *flights) isOutdated(key string, made time.Time) bool {
+	return made.UnixNano() <= f.outdated[epochSlot(key)].Load()
 }
 
 // drop keeps every flight of key from being stored, and from being joined by

@@ -172,7 +172,11 @@ func (fl *flight) judge(resp *http.Response, sent time.Time) sibling.Outcome {
 	}
 	now := fl.p.d.Clock()
 	m, _ := f.rules.policy.Admit(f.req, resp.StatusCode, stripHop(resp.Header, true), sent, now)
-	if m == nil || f.rules.policy.Reuse(f.req, m, now).Verdict != cache.Hit {
+	if m == nil {
+		return sibling.Refused
+	}
+	d := f.rules.policy.Reuse(f.req, m, now)
+	if d.Verdict != cache.Hit || fl.p.flights.isOutdated(f.req.Key, now.Add(-d.Age-time.Second)) { // Age is whole seconds
 		return sibling.Refused
 	}
 	return sibling.Served

@@ -234,7 +234,12 @@ type Reply struct {
 
 // Get asks node i for a path of the origin; lines are header lines.
 func (c *Cluster) Get(i int, path string, lines ...string) (*Reply, error) {
-	req, err := http.NewRequest(http.MethodGet, c.Origin.URL()+path, nil)
+	return c.Do(i, http.MethodGet, path, lines...)
+}
+
+// Do is Get with any method.
+func (c *Cluster) Do(i int, method, path string, lines ...string) (*Reply, error) {
+	req, err := http.NewRequest(method, c.Origin.URL()+path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -167,6 +167,31 @@ func TestWhatSiblingsMustNotAnswer(t *testing.T) {
 	}
 }
 
+// What a node knows to be outdated does not come back to its clients from a
+// sibling that has not heard of it (RFC 9111 §4.4).
+func TestR0021_OutdatedAtASibling(t *testing.T) {
+	c := New(t, 2)
+	version := atomic.Int64{}
+	version.Store(1)
+	page := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			version.Add(1)
+		}
+		w.Header().Set("Cache-Control", "max-age=600")
+		fmt.Fprintf(w, "version %d", version.Load())
+	}
+	c.Origin.Page("/posted", page)
+	c.MustGet(0, "/posted", "version 1")
+	c.MustGet(1, "/posted", "version 1")
+	if n := c.Origin.Asked("/posted"); n != 1 {
+		t.Fatalf("the origin was asked %d times", n)
+	}
+	if _, err := c.Do(1, http.MethodPost, "/posted"); err != nil {
+		t.Fatal(err)
+	}
+	c.MustGet(1, "/posted", "version 2")
+}
+
 // Stale and uncacheable responses are no hits.
 func TestFreshnessOfAnswers(t *testing.T) {
 	c := New(t, 2)
