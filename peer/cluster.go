@@ -50,6 +50,7 @@ type Cluster struct {
 	tell    chan struct{} // of capacity 1: the card has changed
 	saves   chan known    // of capacity 1, latest wins
 	asks    chan func()   // run by the owner of the roster
+	begun   chan struct{} // closed when Run takes part in gossip
 	ended   chan struct{} // closed when that is gone
 	settled chan struct{}
 	aside   sync.WaitGroup // attempts to reach somebody
@@ -158,7 +159,7 @@ func newCluster(o Options, d Deps, id string, identity Identity, n network, sec 
 	c := &Cluster{
 		o: o, d: d, log: d.Log, id: id, own: n.Addr(), identity: identity, mux: http.NewServeMux(),
 		wire: newWire(n, sec, d.Log), tell: make(chan struct{}, 1), saves: make(chan known, 1),
-		asks: make(chan func()), ended: make(chan struct{}), settled: make(chan struct{}),
+		asks: make(chan func()), begun: make(chan struct{}), ended: make(chan struct{}), settled: make(chan struct{}),
 	}
 	if o.Advertise != "" {
 		if c.own, err = parseAdvertise(o.Advertise, n.Addr().Port()); err != nil {
@@ -248,6 +249,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		cancel()
 		return errors.Join(err, g.Wait())
 	}
+	close(c.begun)
 	g.Go(func() error { c.announceAll(work); return nil })
 	g.Go(func() error { c.keepRoster(work); return nil })
 	g.Go(func() error { c.lookUpJoin(work); return nil })
@@ -262,6 +264,20 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// running waits until Run takes part in gossip.
+func (c *Cluster) running(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, CallTime)
+	defer cancel()
+	select {
+	case <-c.begun:
+		return nil
+	case <-c.ended:
+		return errors.New("the node is stopping")
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the node to start: %w", ctx.Err())
+	}
 }
 
 // end leaves gossip for now.

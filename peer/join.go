@@ -45,6 +45,9 @@ func (c *Cluster) ownHello() hello {
 // token, by way of a member at addr, HOST[:PORT]. What is wrong is a *JoinError;
 // then nothing has changed.
 func (c *Cluster) Join(ctx context.Context, addr string, tok Token) (*View, error) {
+	if err := c.running(ctx); err != nil {
+		return nil, err
+	}
 	c.ops.Lock()
 	defer c.ops.Unlock()
 	was := c.Identity()

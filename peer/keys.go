@@ -92,6 +92,9 @@ func (c *Cluster) changeKeys(m keysMessage) error {
 	if err != nil {
 		return &CallError{Status: 400, Message: err.Error()}
 	}
+	if err := c.running(context.Background()); err != nil {
+		return err
+	}
 	c.ops.Lock()
 	defer c.ops.Unlock()
 	id := c.Identity()

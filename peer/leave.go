@@ -79,6 +79,9 @@ var ErrAlone = errors.New("this node is alone in its cluster: there is nothing t
 // Leave takes this node out of its cluster for good. It runs on as the only
 // member of a new one.
 func (c *Cluster) Leave() error {
+	if err := c.running(context.Background()); err != nil {
+		return err
+	}
 	c.ops.Lock()
 	defer c.ops.Unlock()
 	if len(c.View().Members) <= 1 {
