@@ -75,6 +75,8 @@ type Deps struct {
 	VIP VIP
 	// FrontDoor is how the balancer of this node stands. Nil: there is none.
 	FrontDoor func() FrontDoor
+	// Drains takes nodes out of service. Nil: that cannot be done.
+	Drains Drains
 }
 
 const (

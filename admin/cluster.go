@@ -52,6 +52,10 @@ type Member struct {
 	Capacity uint64     `json:"capacity_bytes"` // of its store
 	Objects  *int64     `json:"objects"`
 	HitRatio *float64   `json:"hit_ratio"` // of the last 5 minutes, 0 to 1
+
+	Connections *int64 `json:"connections"` // of clients, tunnels included
+	Tunnels     *int64 `json:"tunnels"`
+	Drain       *Drain `json:"drain"` // null: it does not drain
 }
 
 // Join says which cluster to join.

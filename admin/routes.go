@@ -31,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	s.clusterRoutes(page)
 	s.vipRoutes(page)
 	s.frontDoorRoutes(page)
+	s.drainRoutes(page)
 
 	page("GET /debug/pprof/", accessControl, pprof.Index)
 	page("GET /debug/pprof/cmdline", accessControl, pprof.Cmdline)
@@ -106,6 +107,6 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	for _, p := range managerPages() {
 		fmt.Fprintf(&b, "<li><a href=\"%s%s\">%s</a>: %s</li>\n", managerPrefix, p.name, p.name, p.title)
 	}
-	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>, <code>members</code>, <code>frontdoor</code>; <code>/debug/pprof/</code></p></body></html>\n")
+	b.WriteString("</ul>\n<h2>With the API token</h2><p><code>/api/v1/status</code>, <code>config</code>, <code>connections</code>, <code>requests</code>, <code>purge</code>, <code>reload</code>, <code>members</code>, <code>frontdoor</code>, <code>drain</code>; <code>/debug/pprof/</code></p></body></html>\n")
 	_, _ = w.Write([]byte(b.String())) // the caller has gone: nobody to tell
 }

@@ -15,13 +15,14 @@ type Status struct {
 	Revision   string        `json:"revision,omitempty"`
 	PID        int           `json:"pid"`
 	Started    time.Time     `json:"started"`
-	State      string        `json:"state"`       // starting, serving, draining, stopping
+	State      string        `json:"state"`       // starting, serving, draining, drained, stopping
 	Listen     []string      `json:"listen"`      // proxy addresses
 	Admin      string        `json:"admin"`       // TCP address, empty: none
 	DataDir    string        `json:"data_dir"`    // where the store is
 	ConfigFile string        `json:"config_file"` // empty: defaults
 	LastReload *ReloadStatus `json:"last_reload"` // null: never reloaded
 	Cluster    *ClusterState `json:"cluster"`     // null: standalone
+	Drain      *Drain        `json:"drain"`       // null: it does not drain
 	Warnings   []string      `json:"warnings"`    // what the operator should know, for example why the store is read-only
 
 	UptimeSeconds float64 `json:"uptime_seconds"`

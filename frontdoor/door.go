@@ -224,16 +224,31 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	d.cutAll()
+	d.cutAll(true)
 	<-d.idle
 	return ctx.Err()
 }
 
-// cutAll ends every connection, whatever it is at. Those that are just being
-// connected to a node see it when they are.
-func (d *Door) cutAll() {
+// Cut ends the connections that there are, and the Door goes on.
+func (d *Door) Cut() { d.cutAll(false) }
+
+// Carried counts the connections that are not the own node's.
+func (d *Door) Carried() (n int) {
 	d.mu.Lock()
-	d.cutting = true
+	defer d.mu.Unlock()
+	for c := range d.table.open {
+		if c.node == nil || !c.node.Self || d.deps.HandOver == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// cutAll ends every connection, whatever it is at, and, for good, those that
+// come. Those that are just being connected to a node see it when they are.
+func (d *Door) cutAll(forGood bool) {
+	d.mu.Lock()
+	d.cutting = forGood
 	var carried, own, waiting []*conn
 	for c := range d.table.open {
 		c.cut = true

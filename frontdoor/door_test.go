@@ -207,3 +207,28 @@ func TestIdleLimit(t *testing.T) {
 		t.Errorf("the client sees %v, want the end", err)
 	}
 }
+
+// Cut ends the connections that there are, and the door takes new ones.
+func TestCut(t *testing.T) {
+	r := newRig(t, nil)
+	a := newServer(t, "a")
+	r.set(a)
+	c := r.dial()
+	c.mustAsk()
+	if n := r.door.Carried(); n != 1 {
+		t.Errorf("%d connections are carried", n)
+	}
+	r.door.Cut()
+	c.mustBeReset()
+	r.until("the end", func(s Stats) bool { return s.Frontend.Sessions == 0 })
+	next := r.dial()
+	next.mustAsk()
+	r.door.SetBackends([]Backend{{ID: "me", Name: "me", Self: true}})
+	own := r.dial()
+	r.until("the connection", func(s Stats) bool { return s.Backend.Sessions == 1 })
+	if n := r.door.Carried(); n != 0 {
+		t.Errorf("%d connections are carried, of the own node's", n)
+	}
+	r.door.Cut()
+	own.mustBeReset()
+}

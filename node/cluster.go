@@ -169,11 +169,19 @@ type vitals struct {
 	Objects  int64   `json:"objects"`
 	HitRatio float64 `json:"hit_ratio"` // of the last 5 minutes
 	VIP      bool    `json:"vip"`
+
+	Connections *int64       `json:"connections,omitempty"` // of clients, tunnels included; nil: an older version
+	Tunnels     *int64       `json:"tunnels,omitempty"`
+	Drain       *admin.Drain `json:"drain,omitempty"` // nil: it does not drain
 }
 
 func (n *Node) vitals() vitals {
 	st := n.admin.Status()
-	return vitals{Objects: st.Objects, HitRatio: st.Last5m.HitRatio, VIP: n.vip.holds()}
+	l := n.load()
+	return vitals{
+		Objects: st.Objects, HitRatio: st.Last5m.HitRatio, VIP: l.vip,
+		Connections: &l.connections, Tunnels: &l.tunnels, Drain: n.drainer.shown(),
+	}
 }
 
 // membership is the cluster as the admin interface sees it.
@@ -196,6 +204,7 @@ func (m membership) list(ctx context.Context, v *peer.View) admin.Members {
 		wg.Go(func() {
 			if h, ok := m.ask(ctx, p, to.Self); ok {
 				to.Objects, to.HitRatio, to.VIP = &h.Objects, &h.HitRatio, h.VIP
+				to.Connections, to.Tunnels, to.Drain = h.Connections, h.Tunnels, h.Drain
 			}
 		})
 	}

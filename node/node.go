@@ -63,11 +63,13 @@ type Node struct {
 	server    *http1.Server
 	listeners []net.Listener
 	clusterParts
-	vip   *vip
-	front *entrance
+	vip     *vip
+	front   *entrance
+	drainer *drainer
 
 	serving, stopping atomic.Bool
-	abort             chan struct{} // closed by Abort
+	stopBy            atomic.Pointer[time.Time] // when a stop cuts what is left
+	abort             chan struct{}             // closed by Abort
 	aborted           sync.Once
 	proxyEnded        sync.Once
 
@@ -92,7 +94,7 @@ func New(ctx context.Context, o Options, d Deps) (*Node, error) {
 	n := &Node{d: d, log: d.Log, started: time.Now(), o: o, abort: make(chan struct{})}
 	n.now.Store(&o)
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListeners, n.openCluster, n.openVIP, n.openFrontDoor, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
+		n.openData, n.openListeners, n.openCluster, n.openVIP, n.openFrontDoor, n.openDrainer, n.openAdmin, n.openAccess, n.openRecords, n.openStore, n.openSiblings, n.openProxy,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -131,10 +133,10 @@ func (n *Node) Addrs() []net.Addr {
 	return addrs
 }
 
-// Run serves until ctx ends, then stops: new connections are refused, requests
-// and tunnels in flight may end within StopTimeout, what is left is cut. It
-// returns nil after such a stop, also when something had to be cut, and the
-// error of the part that failed otherwise.
+// Run serves until ctx ends, then stops: the virtual IP is handed over, new
+// connections are refused, requests and tunnels in flight may end within
+// StopTimeout, what is left is cut. It returns nil after such a stop, also when
+// something had to be cut, and the error of the part that failed otherwise.
 func (n *Node) Run(ctx context.Context) error {
 	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWork()
@@ -180,6 +182,7 @@ func (n *Node) start(ctx context.Context, g *errgroup.Group) {
 		"cluster":    n.runCluster,
 		"virtual ip": n.vip.run,
 		"front door": n.front.run,
+		"drain":      n.drainer.run,
 	}
 	if n.siblings != nil {
 		parts["siblings"] = n.siblings.run
@@ -200,72 +203,4 @@ func (n *Node) serve(ln net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
-}
-
-// Abort ends a stop that waits: what is in flight is cut now.
-func (n *Node) Abort() { n.aborted.Do(func() { close(n.abort) }) }
-
-// Stopping reports whether the node has begun to stop.
-func (n *Node) Stopping() bool { return n.stopping.Load() }
-
-// Connections that were cut have so many steps to end. It is steps that count and
-// not time: a process that was kept from running has not waited.
-const (
-	settleStep  = 500 * time.Millisecond
-	settleSteps = 10
-)
-
-// settle waits for the connections that were cut.
-func (n *Node) settle() (err error) {
-	for range settleSteps {
-		ctx, cancel := context.WithTimeout(context.Background(), settleStep)
-		err = n.server.Wait(ctx)
-		cancel()
-		if err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-// stop lets what is in flight end, up to the deadline or Abort, and cuts the
-// rest.
-func (n *Node) stop() {
-	n.stopping.Store(true)
-	if n.cluster != nil {
-		n.cluster.SetDraining(true)
-	}
-	wait := n.Options().StopTimeout.D()
-	n.notify(stateStopping(wait))
-	n.log.Info("stopping: requests and tunnels in flight may end", "deadline", wait)
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	n.vip.leave(ctx)
-	go func() { // ends with ctx at the latest
-		select {
-		case <-n.abort:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-
-	err := n.shutDoors(ctx)
-	if err != nil {
-		err = errors.Join(err, n.server.Close())
-	}
-	err = errors.Join(err, n.endProxy(ctx))
-	n.vip.end(ctx)
-	if err = errors.Join(err, n.settle()); err != nil {
-		n.log.Warn("cut what was still in flight", "error", err)
-	}
-}
-
-// endProxy lets tunnels and fetches end until ctx does. Only the first call
-// does anything.
-func (n *Node) endProxy(ctx context.Context) (err error) {
-	n.proxyEnded.Do(func() { err = n.proxy.Shutdown(ctx) })
-	if ctx.Err() != nil && !n.stopping.Load() {
-		return nil // nothing ran that could have been cut
-	}
-	return err
 }

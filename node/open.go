@@ -129,12 +129,12 @@ func (n *Node) openAdmin(context.Context) error {
 	d := admin.Deps{
 		Node: view{n}, Metrics: n.metrics, Log: n.log,
 		Dir: n.o.Data, Token: token, Name: n.o.Name,
-		Checks: n.checks(), Draining: n.Stopping, Requests: n.requests, Connections: n.connections,
+		Checks: n.checks(), Draining: n.Draining, Requests: n.requests, Connections: n.connections,
 	}
 	if n.cluster != nil {
 		d.Membership, d.Secrets = membership{n}, membership{n}
 	}
-	d.VIP, d.FrontDoor = n.vip, n.front.stand
+	d.VIP, d.FrontDoor, d.Drains = n.vip, n.front.stand, n.drainer
 	n.admin, err = admin.New(n.o.Admin, d)
 	if err != nil {
 		return adminFault(n.o, err)

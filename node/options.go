@@ -60,7 +60,8 @@ type Options struct {
 	// control group's limit. GOMEMLIMIT in the environment goes before it.
 	MemoryLimit units.Size `yaml:"memory_limit"`
 	// StopTimeout is how long a stop waits for requests and tunnels in flight
-	// before it cuts them.
+	// before it cuts them. Who cannot say how long they take drains the node first:
+	// 'cachenode drain'.
 	StopTimeout units.Duration `yaml:"stop_timeout"`
 	// Log is the log of the node itself; requests go to access_log.
 	Log LogOptions `yaml:"log"`

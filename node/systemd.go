@@ -13,7 +13,10 @@ import (
 // state is what the service manager is told (sd_notify(3)).
 type state string
 
-const stateReady state = daemon.SdNotifyReady
+const (
+	stateReady state = daemon.SdNotifyReady
+	stateSame  state = "" // only the line for the status page is new
+)
 
 // stateStopping asks for the time that the stop may take, and some for closing
 // what is open.
@@ -35,12 +38,46 @@ func stateReloading() state {
 // notify tells the service manager, if there is one, together with a line for
 // its status page.
 func (n *Node) notify(s state) {
-	status := "serving on " + n.listening()
-	if n.Stopping() {
-		status = "stopping: requests in flight may end"
+	if s != stateSame {
+		s += "\n"
 	}
-	if _, err := daemon.SdNotify(false, string(s)+"\nSTATUS="+status); err != nil {
+	if _, err := daemon.SdNotify(false, string(s)+"STATUS="+n.doing()); err != nil {
 		n.log.Warn("notify the service manager", "error", err)
+	}
+}
+
+// doing is what the node does, in a line.
+func (n *Node) doing() string {
+	state := n.stateName()
+	if state == "serving" || state == "starting" {
+		return "serving on " + n.listening()
+	}
+	l := n.load()
+	line := fmt.Sprintf("%s: %d connections, %d of them tunnels", state, l.connections, l.tunnels)
+	left, ok := n.drainer.now.Load().left(time.Now())
+	if by := n.stopBy.Load(); by != nil {
+		left, ok = max(0, time.Until(*by)), true
+	}
+	if ok {
+		line += fmt.Sprintf(", %v to the deadline", left.Round(time.Second))
+	}
+	return line
+}
+
+// tellEvery is how often the service manager hears how a stop goes.
+const tellEvery = 5 * time.Second
+
+// keepManager has the service manager wait for a stop until ctx ends.
+func (n *Node) keepManager(ctx context.Context) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n.notify(stateStopping(max(0, time.Until(*n.stopBy.Load()))))
+		}
 	}
 }
 

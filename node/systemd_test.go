@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/admin"
 )
 
 // manager is a service manager that takes notes of what it is told.
@@ -70,6 +72,15 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	}
 	m.hears(t, `(?s)^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+\n`)
 	m.hears(t, `^READY=1\n`)
+	if _, err := n.client(t).Drain(t.Context(), "", admin.DrainOrder{Seconds: 90}); err != nil {
+		t.Fatal(err)
+	}
+	m.hears(t, `^STATUS=draining: 0 connections, 0 of them tunnels, 1m30s to the deadline$`)
+	m.hears(t, `^STATUS=drained: `)
+	if _, err := n.client(t).Undrain(t.Context(), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	m.hears(t, `^STATUS=serving on `)
 	n.end()
 	m.hears(t, `(?s)^STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000\nSTATUS=stopping`)
 }

@@ -22,6 +22,7 @@ func (v view) Status() admin.Status {
 		Name: o.Name, Version: n.d.Version, PID: os.Getpid(), Started: n.started,
 		State: n.stateName(), DataDir: o.Data, ConfigFile: n.d.ConfigFile,
 		LastReload: n.lastReload.Load(), Warnings: o.Warnings(), Cluster: n.clusterState(),
+		Drain: n.drainer.shown(),
 	}
 	if n.cluster != nil {
 		st.Warnings = append(st.Warnings, n.cluster.Warnings()...)
@@ -45,6 +46,10 @@ func (n *Node) stateName() string {
 	switch {
 	case n.Stopping():
 		return "stopping"
+	case n.drainer.now.Load().phase == draining:
+		return "draining"
+	case n.drainer.now.Load().phase == drained:
+		return "drained"
 	case n.serving.Load():
 		return "serving"
 	}
@@ -87,7 +92,7 @@ func (n *Node) sources() metrics.Sources {
 		Proxy:      n.proxyStats,
 		ICP:        n.siblings.icpStats,
 		Peers:      n.siblings.peerStats,
-		Draining:   n.Stopping,
+		Draining:   n.Draining,
 		LogDropped: func() uint64 { return n.records.dropped() },
 	}
 	if n.cluster != nil {

@@ -34,6 +34,19 @@ func (v *vip) holds() bool {
 	return s != nil && s.e.Status().State.Holds()
 }
 
+// holder is the name of the node that has the virtual IP, as far as this one
+// knows; empty: nobody.
+func (v *vip) holder() string {
+	s := v.now.Load()
+	if s == nil {
+		return ""
+	}
+	if m := s.dir.View().ByID(s.e.Status().Holder); m != nil {
+		return m.Name
+	}
+	return ""
+}
+
 func (v *vip) stats() metrics.VIPStats {
 	s := v.now.Load()
 	if s == nil {
@@ -55,9 +68,7 @@ func (v *vip) answer() vipAnswer {
 	st := s.e.Status()
 	a.Node.State, a.Node.Reason, a.Node.Term, a.Node.Voters = st.State.String(), st.Reason.String(), st.Term, st.Voters
 	a.Node.Interface, a.Node.Transitions, a.Node.Since = s.addr.Interface, st.Transitions, &st.Since
-	if m := s.dir.View().ByID(st.Holder); m != nil {
-		a.Node.Holder = m.Name
-	}
+	a.Node.Holder = v.holder()
 	return a
 }
 

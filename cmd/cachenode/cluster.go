@@ -54,7 +54,15 @@ that did not answer.`,
 			if err != nil {
 				return answered(err)
 			}
-			return show(cmd.OutOrStdout(), &m)
+			if err := show(cmd.OutOrStdout(), &m); err != nil || format == "json" {
+				return err
+			}
+			for i := range m.Members { // beside the table, which programs read
+				if d := m.Members[i].Drain; d != nil {
+					fmt.Fprintln(cmd.ErrOrStderr(), drainOf(d))
+				}
+			}
+			return nil
 		},
 	}
 	t.register(cmd)
@@ -83,14 +91,14 @@ func tableOfMembers(out io.Writer, m *admin.Members, wide bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	head := "NODE\tADDRESS\tSTATE\tVIP\tVERSION\tUPTIME\tOBJECTS\tHIT%"
 	if wide {
-		head += "\tGOSSIP\tICP\tPRIORITY\tCAPACITY\tSINCE\tID"
+		head += "\tCONNECTIONS\tGOSSIP\tICP\tPRIORITY\tCAPACITY\tSINCE\tID"
 	}
 	fmt.Fprintln(w, head)
 	for i := range m.Members {
 		p := &m.Members[i]
 		row := []string{p.Name, p.Address, p.State, vip(p), dash(p.Version), uptime(p), objects(p), hits(p)}
 		if wide {
-			row = append(row, p.Gossip, dash(p.ICP), fmt.Sprint(p.Priority), size(int64(p.Capacity)),
+			row = append(row, connections(p), p.Gossip, dash(p.ICP), fmt.Sprint(p.Priority), size(int64(p.Capacity)),
 				p.Since.Local().Format(time.DateTime), p.ID)
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
@@ -117,6 +125,13 @@ func uptime(p *admin.Member) string {
 		return "-"
 	}
 	return ago(max(0, time.Since(*p.Started).Truncate(time.Second).Seconds()))
+}
+
+func connections(p *admin.Member) string {
+	if p.Connections == nil {
+		return "-"
+	}
+	return fmt.Sprint(*p.Connections)
 }
 
 func objects(p *admin.Member) string {

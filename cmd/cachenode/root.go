@@ -22,6 +22,7 @@ each other make a cluster.
   cachenode join HOST                make the node on this machine, or a new one, a member of
                                      the cluster that HOST is in
   cachenode members                  list the nodes of the cluster
+  cachenode drain                    take a node out of service without breaking anything
   cachenode config example           a configuration file with every key
   cachenode bench                    load a proxy, and check what it answers
 
@@ -37,6 +38,6 @@ bench threshold missed.`,
 		PersistentPreRun:   func(*cobra.Command, []string) { *began = true },
 	}
 	root.AddCommand(newRun(), newConfig(), newStatus(), newPurge(),
-		newJoin(), newMembers(), newVIP(), newFrontDoor(), newToken(), newLeave(), newForget(), newKey(), newDemo(), newBench(), newVersion(), newMan())
+		newJoin(), newMembers(), newDrain(), newUndrain(), newVIP(), newFrontDoor(), newToken(), newLeave(), newForget(), newKey(), newDemo(), newBench(), newVersion(), newMan())
 	return root, began
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,9 @@ func showStatus(out io.Writer, st *admin.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	row("node", "%s, %s, %s for %s (process %d)", st.Name, st.Version, st.State, ago(st.UptimeSeconds), st.PID)
+	if d := st.Drain; d != nil {
+		row("drain", "%s", drainOf(d))
+	}
 	row("proxy", "%s", strings.Join(st.Listen, ", "))
 	row("admin", "%s", orNone(st.Admin))
 	row("data", "%s", st.DataDir)
@@ -72,6 +76,31 @@ func showStatus(out io.Writer, st *admin.Status) error {
 		row("warning", "%s", warning)
 	}
 	return w.Flush()
+}
+
+// drainOf is a drain under way, or behind the node.
+func drainOf(d *admin.Drain) string {
+	text := drainLine(d)
+	if d.Began != nil {
+		text += ", since " + d.Began.Local().Format(time.DateTime)
+	}
+	if d.Cut > 0 {
+		text += fmt.Sprintf("; at the deadline %s cut", were(int(d.Cut), "connection"))
+	}
+	if d.Message != "" {
+		text += "; " + shownText(d.Message)
+	}
+	return text
+}
+
+// shownText keeps what somebody wrote from doing something to the terminal.
+func shownText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // nodeCounts names the states that there are nodes in.
