@@ -21,6 +21,7 @@ const (
 	errCacheDenied   = "ERR_CACHE_ACCESS_DENIED"
 	errInvalidURL    = "ERR_INVALID_URL"
 	errInvalidReq    = "ERR_INVALID_REQ"
+	errInvalidResp   = "ERR_INVALID_RESP"
 	errUnsupReq      = "ERR_UNSUP_REQ"
 	errTooBig        = "ERR_TOO_BIG"
 	errCannotForward = "ERR_CANNOT_FORWARD"

@@ -67,12 +67,29 @@ func (fl *flight) run() {
 		close(fl.head)
 		return
 	}
+	if err == nil && resp.StatusCode == http.StatusNotModified && !conditional(f.header) {
+		resp.Body.Close()
+		fl.p.stats.originErrors.Add(1)
+		err = errNotModified
+	}
 	if err != nil {
 		fl.err, fl.route = err, route
 		close(fl.head)
 		return
 	}
 	fl.take(resp, sent, route)
+}
+
+// errNotModified is a 304 to a request that set no conditions: its client has
+// nothing that it could mean (RFC 9110 §15.4.5).
+var errNotModified = &upstream.Error{
+	Page: errInvalidResp, Status: http.StatusBadGateway, Type: "http_protocol_error",
+	Err: errors.New("304 to a request without conditions"),
+}
+
+// conditional reports conditions that a 304 may answer.
+func conditional(h http.Header) bool {
+	return h["If-None-Match"] != nil || h["If-Modified-Since"] != nil
 }
 
 // rescue keeps a defect of our own from ending the process, and those who wait
@@ -202,6 +219,9 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 	received := fl.p.d.Clock()
 	h := resp.Header
 	dropHop(h, true)
+	if resp.ProtoMinor == 0 {
+		fl.p.addVia(h, 0)
+	}
 	if _, ok := h["Date"]; !ok { // RFC 9110 §6.6.1
 		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}

@@ -71,6 +71,9 @@ func connectionOptions(h http.Header) func(yield func(string) bool) {
 func (p *Proxy) addVia(h http.Header, minor int) {
 	line := p.via[min(max(minor, 0), 1) : min(max(minor, 0), 1)+1]
 	old := h["Via"]
+	if n := len(old); n > 0 && old[n-1] == p.via[0] {
+		return // it came in HTTP/1.0, which was noted when it did
+	}
 	if len(old) == 0 {
 		h["Via"] = slices.Clip(line) // shared: whoever appends must copy
 		return

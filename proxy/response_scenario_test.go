@@ -71,6 +71,7 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		{"status 000", "HTTP/1.1 000 No\r\n" + mayBeStored + "Content-Length: 5\r\n\r\nhello"},
 		{"status 999", "HTTP/1.1 999 No\r\n" + mayBeStored + "Content-Length: 5\r\n\r\nhello"},
 		{"1000 interim responses", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 1000) + ok + "Content-Length: 5\r\n\r\nhello"},
+		{"304 to no condition", "HTTP/1.1 304 Not Modified\r\n" + mayBeStored + "\r\n"},
 		{"only interim responses", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 3)},
 		{"nothing", ""},
 	}
@@ -91,6 +92,23 @@ func TestResponsesThatAreRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Via says in which version a response came, also when it comes from the store
+// (RFC 9110 §7.6.3).
+func TestViaOfAnOldOrigin(t *testing.T) {
+	r := newRig(t)
+	for version, want := range map[string]string{"1.0": "1.1 up, 1.0 n1 (cachenode)", "1.1": "1.1 up, 1.1 n1 (cachenode)"} {
+		addr, _ := saying(t, "HTTP/"+version+" 200 OK\r\n"+mayBeStored+"Via: 1.1 up\r\nContent-Length: 5\r\n\r\nhello", false)
+		for _, how := range []string{"fwd=uri-miss", "hit"} {
+			got := r.raw("GET http://%s/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", addr)
+			resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
+			r.must(err)
+			if via := strings.Join(resp.Header["Via"], ", "); via != want || !strings.Contains(resp.Header.Get("Cache-Status"), how) {
+				t.Errorf("%s, %s: Via %q, %v", version, how, via, resp.Header)
+			}
+		}
 	}
 }
 

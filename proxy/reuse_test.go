@@ -210,6 +210,23 @@ func TestListedFieldOfNotModified(t *testing.T) {
 	}
 }
 
+// An origin that answers 304 whatever it is asked has its stored response served
+// while that may be, and is then out of order: nobody gets a 304 he did not ask for.
+func TestR0022_NothingButNotModified(t *testing.T) {
+	r := newRig(t)
+	r.page("/a", fields(200, "page", "Cache-Control: max-age=10, stale-if-error=20", `ETag: "1"`))
+	r.get("/a")
+	r.page("/a", fields(304, "", `ETag: "2"`))
+	r.pass(20 * time.Second)
+	r.get("/a").want(t, 200, "hit; ttl=-10; detail=stale-if-error", "page")
+	r.pass(20 * time.Second)
+	if got := r.get("/a"); got.StatusCode != 502 || !strings.Contains(got.text, "ERR_INVALID_RESP") {
+		t.Errorf("%d %q", got.StatusCode, got.text)
+	}
+	r.page("/b", fields(304, "", `ETag: "2"`))
+	r.get("/b", `If-None-Match: "2"`).want(t, 304, "fwd=uri-miss", "")
+}
+
 // A HEAD with validators of its client's own must not freshen what they do not name.
 func TestR0009_HeadValidatesWithOurValidators(t *testing.T) {
 	r := newRig(t)
