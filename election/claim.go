@@ -140,13 +140,16 @@ func (m *machine) take(now time.Time, term uint64, from string, why Reason) {
 		asked = m.ask.at // the votes are as old as this
 	}
 	m.ask = nil
+	m.steer(now, term) // before the kernel could reset anything
 	if err := m.fx.hold(from); err != nil {
+		m.steer(now, m.heldTerm())
 		m.log.Error("could not take the virtual ip", "error", err)
 		m.failClaim(now, Refused, m.t.maxBackoff)
 		return
 	}
 	m.term, m.holder, m.last, m.heard = term, m.self, m.self, now
 	m.Transitions++
+	m.lingering = nil // hold has ended it
 	m.enter(now, Announcing, why)
 	m.holding = holding{acked: map[string]time.Time{}, grace: asked, renewed: now, renewAt: now.Add(m.t.renew)}
 	m.log.Info("took the virtual ip", "term", term, "reason", why.String(), "from", from)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cachenode/cachenode/internal/units"
 	"github.com/cachenode/cachenode/peer"
 )
 
@@ -29,6 +30,9 @@ type cluster struct {
 	foreign bool            // a machine outside the cluster has the address
 	lost    map[[2]int]bool // frames from one host to another
 	most    int             // holders at the same time, at the most
+
+	steering bool          // hand-overs keep connections; before Start
+	linger   time.Duration // 0: the default; before Start
 }
 
 // host is a node of the cluster.
@@ -105,7 +109,14 @@ func (h *host) start() {
 		out = os.Stderr
 	}
 	log := slog.New(slog.NewTextHandler(out, nil)).With("node", h.id)
-	h.e = New(o, Deps{Log: log, Directory: h.dir, Address: h.rec, Events: h.events, Wire: h, Keys: func() []Key { return []Key{key} }, MAC: mac(h.index), Memory: h.memory})
+	d := Deps{Log: log, Directory: h.dir, Address: h.rec, Events: h.events, Wire: h, Keys: func() []Key { return []Key{key} }, MAC: mac(h.index), Memory: h.memory}
+	if h.c.steering {
+		d.Steering = h.rec
+	}
+	if h.c.linger != 0 {
+		o.Linger = units.Duration(h.c.linger)
+	}
+	h.e = New(o, d)
 	ctx, cancel := context.WithCancel(h.c.ctx)
 	h.stop = cancel
 	h.running.Store(true)

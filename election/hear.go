@@ -24,6 +24,7 @@ func (m *machine) onPacket(now time.Time, p Packet) bool {
 	if p.MAC != [6]byte{} {
 		c.mac = p.MAC
 	}
+	c.forwards = p.Forwards
 	switch p.Kind {
 	case Beat:
 		m.onBeat(now, p)
@@ -45,6 +46,8 @@ func (m *machine) onPacket(now time.Time, p Packet) bool {
 		m.onRelease(now, p)
 	case Offer:
 		m.onOffer(now, p)
+	case Linger:
+		m.onLinger(now, p)
 	}
 	return true
 }
@@ -70,6 +73,7 @@ func (m *machine) onBeat(now time.Time, p Packet) {
 		m.withdraw(now, p.Sender)
 	}
 	m.dropAsk(now)
+	m.peers[p.Sender].lingers = 0
 	m.follow(now, p.Term, p.Sender)
 	m.send(Packet{Kind: Ack, Term: p.Term, Echo: p.Sequence}, p.Sender)
 }
@@ -149,6 +153,9 @@ func (m *machine) onOffer(now time.Time, p Packet) {
 	m.dropAsk(now)
 	m.follow(now, p.Term, p.Sender)
 	if p.Subject == m.self && m.willing() && m.link {
+		if p.Stays {
+			m.onLinger(now, p)
+		}
 		m.take(now, p.Term+1, p.Sender, HandedOver)
 	}
 }

@@ -20,7 +20,9 @@ type holding struct {
 	announced  time.Time // when the burst began
 	repeats    int       // of the burst, done
 	defended   time.Time
-	offerAt    time.Time // no offer before
+	offerAt    time.Time     // no offer before
+	leaving    time.Time     // since when a drain waits for connections
+	waiting    []func(error) // those who wait with it
 }
 
 type sentBeat struct {
@@ -181,7 +183,9 @@ func (m *machine) withdraw(now time.Time, to string) {
 	if m.yield != nil && m.yield.to == to {
 		planned = to
 	}
-	m.fx.release(planned)
+	if planned == "" || m.stop || !m.linger(now, to) {
+		m.fx.release(planned)
+	}
 	m.log.Info("left the virtual ip to another member", "to", to, "term", m.term)
 	m.send(Packet{Kind: Release, Term: m.term}, m.others()...)
 	why := HigherTerm
@@ -193,10 +197,13 @@ func (m *machine) withdraw(now time.Time, to string) {
 
 func (m *machine) leave(now time.Time, why Reason) {
 	m.enter(now, Idle, why)
-	if y := m.yield; y != nil {
-		m.yield = nil
-		y.finish(y.verdict(why))
+	y := m.yield
+	if y == nil {
+		y = &yielding{}
 	}
+	y.done = append(y.done, m.holding.waiting...)
+	m.yield, m.holding.waiting = nil, nil
+	y.finish(y.verdict(why))
 }
 
 // onConflict is told that another machine on the link claims the address.

@@ -42,6 +42,11 @@ type effects interface {
 	hold(from string) error
 	announce()
 	release(to string)
+
+	// Those of Steering, where there is one.
+	stay() error
+	connections() (int, error)
+	forward(to net.HardwareAddr) error
 }
 
 // machine is the state of a node in the election. It is told what happens and
@@ -49,6 +54,7 @@ type effects interface {
 type machine struct {
 	self string
 	t    timing
+	can  able
 	fx   effects
 	log  *slog.Logger
 
@@ -78,6 +84,9 @@ type machine struct {
 	yield   *yielding
 	stop    bool // the node stops: it does not claim
 
+	lingering *lingering // nil: it does not stay for connections
+	steered   [6]byte    // where packets of unknown connections go; zero: nowhere
+
 	Transitions uint64 // how often this node took it
 }
 
@@ -86,6 +95,9 @@ type contact struct {
 	sequence uint64 // of its latest packet
 	heard    time.Time
 	mac      [6]byte
+	forwards bool      // it can send packets on
+	lingers  uint64    // the term in which it held before it stayed; 0: it does not stay
+	lingered time.Time // when it said so
 }
 
 // ballot is the vote that this node gave last.
@@ -161,6 +173,8 @@ func (m *machine) tick(now time.Time) {
 	default:
 		m.tickHolder(now)
 	}
+	m.tickLinger(now)
+	m.steer(now, m.heldTerm())
 }
 
 // wake is told of each time that this node runs, before anything else. One that
@@ -183,6 +197,14 @@ func (m *machine) wake(now time.Time) {
 
 // due is when the next tick is needed at the latest.
 func (m *machine) due(now time.Time) time.Time {
+	due := m.stateDue(now)
+	if l := m.lingering; l != nil && l.due().Before(due) {
+		return l.due()
+	}
+	return due
+}
+
+func (m *machine) stateDue(now time.Time) time.Time {
 	switch {
 	case m.state.Holds():
 		return m.holderDue()

@@ -2,6 +2,7 @@ package election
 
 import (
 	"log/slog"
+	"net"
 	"testing"
 	"time"
 
@@ -11,11 +12,14 @@ import (
 // world takes what a machine does, and remembers what it sent.
 type world struct{ sent []Packet }
 
-func (w *world) send(p Packet, _ []string) { w.sent = append(w.sent, p) }
-func (*world) probe(uint64, bool)          {}
-func (*world) hold(string) error           { return nil }
-func (*world) announce()                   {}
-func (*world) release(string)              {}
+func (w *world) send(p Packet, _ []string)    { w.sent = append(w.sent, p) }
+func (*world) probe(uint64, bool)             {}
+func (*world) hold(string) error              { return nil }
+func (*world) announce()                      {}
+func (*world) release(string)                 {}
+func (*world) stay() error                    { return nil }
+func (*world) connections() (int, error)      { return 0, nil }
+func (*world) forward(net.HardwareAddr) error { return nil }
 
 func members(ids ...string) (list []peer.Member) {
 	for _, id := range ids {

@@ -45,6 +45,12 @@ type Options struct {
 	// Lease is how long the kernel keeps the virtual IP on the interface when
 	// this process hangs or dies. It is renewed eight times as often.
 	Lease units.Duration `yaml:"lease"`
+	// Linger is how long connections that were made through this node go on, at
+	// the most, after it handed the virtual IP to another member; a node that stops
+	// cuts them after its stop_timeout. Where the hand-over cannot keep them (it
+	// takes Linux 6.6 and CAP_BPF on the next holder), a drain waits as long for
+	// their end before it moves the virtual IP. 0 cuts them at once.
+	Linger units.Duration `yaml:"linger"`
 	// Hooks are told when this node takes the virtual IP or gives it up.
 	Hooks []Hook `yaml:"hooks"`
 }
@@ -57,6 +63,7 @@ func DefaultOptions() Options {
 		Priority:  100,
 		Heartbeat: units.Duration(100 * time.Millisecond),
 		Lease:     units.Duration(2 * time.Second),
+		Linger:    units.Duration(10 * time.Minute),
 	}
 }
 
@@ -109,6 +116,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Lease.D() < 4*o.Heartbeat.D() {
 		bad("lease: %v is less than four heartbeats of %v", o.Lease, o.Heartbeat)
+	}
+	if o.Linger < 0 {
+		bad("linger: must not be negative")
 	}
 	for i := range o.Hooks {
 		for _, err := range o.Hooks[i].problems() {

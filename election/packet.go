@@ -17,7 +17,7 @@ import (
 //	 4  1  kind
 //	 5  1  length of the sender's ID
 //	 6  1  length of the subject's ID
-//	 7  1  flags: 1 Alone
+//	 7  1  flags: 1 Alone, 2 Forwards, 4 Stays
 //	 8  8  term
 //	16  8  sequence
 //	24  8  echo
@@ -38,10 +38,11 @@ const (
 	Refusal                  // answers an Ask: Subject holds it, or was granted Term before
 	Release                  // the sender lets go of the address it held in Term
 	Offer                    // the holder wants Subject to take the address over from it
-	lastKind = Offer
+	Linger                   // the sender does not hold the address, but has connections of the time when it did, in Term
+	lastKind = Linger
 )
 
-var kindNames = [...]string{Beat: "beat", Ack: "ack", Stale: "stale", Ask: "ask", Grant: "grant", Refusal: "refusal", Release: "release", Offer: "offer"}
+var kindNames = [...]string{Beat: "beat", Ack: "ack", Stale: "stale", Ask: "ask", Grant: "grant", Refusal: "refusal", Release: "release", Offer: "offer", Linger: "linger"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {
@@ -61,7 +62,15 @@ type Packet struct {
 	MAC      [6]byte
 	// Alone says that the sender of a Beat hears nobody.
 	Alone bool
+	// Forwards says that the sender can send packets of connections that it does
+	// not have on to the member that has them.
+	Forwards bool
+	// Stays says that the sender of an Offer is going to linger.
+	Stays bool
 }
+
+// flags are the places of what is true or false.
+func (p *Packet) flags() []*bool { return []*bool{&p.Alone, &p.Forwards, &p.Stays} }
 
 const (
 	magic      = "CNV1"
@@ -91,8 +100,10 @@ func DeriveKey(secret []byte, cluster string) (Key, error) {
 func (p *Packet) Append(b []byte, key Key) []byte {
 	start := len(b)
 	var flags byte
-	if p.Alone {
-		flags = 1
+	for i, set := range p.flags() {
+		if *set {
+			flags |= 1 << i
+		}
 	}
 	b = append(b, magic...)
 	b = append(b, byte(p.Kind), byte(len(p.Sender)), byte(len(p.Subject)), flags)
@@ -128,18 +139,20 @@ func Parse(b []byte, keys ...Key) (Packet, error) {
 		return Packet{}, ErrForged
 	}
 	sender, subject := int(body[5]), int(body[6])
-	if len(body) != headLength+sender+subject || sender == 0 || body[7] > 1 {
+	if len(body) != headLength+sender+subject || sender == 0 || body[7] > 7 {
 		return Packet{}, fmt.Errorf("%w: lengths or flags do not fit", ErrForeign)
 	}
 	p := Packet{
 		Kind:     Kind(body[4]),
-		Alone:    body[7] == 1,
 		Term:     binary.BigEndian.Uint64(body[8:]),
 		Sequence: binary.BigEndian.Uint64(body[16:]),
 		Echo:     binary.BigEndian.Uint64(body[24:]),
 		MAC:      [6]byte(body[32:38]),
 		Sender:   string(body[headLength : headLength+sender]),
 		Subject:  string(body[headLength+sender:]),
+	}
+	for i, set := range p.flags() {
+		*set = body[7]&(1<<i) != 0
 	}
 	if p.Kind == 0 || p.Kind > lastKind {
 		return Packet{}, fmt.Errorf("%w: kind %d", ErrForeign, p.Kind)

@@ -16,14 +16,14 @@ func testKey(t testing.TB) Key {
 }
 
 var sample = Packet{
-	Kind: Beat, Term: 7, Sequence: 0x0102030405060708, Echo: 9, Alone: true,
+	Kind: Beat, Term: 7, Sequence: 0x0102030405060708, Echo: 9, Alone: true, Stays: true,
 	Sender: "n1", Subject: "n22", MAC: [6]byte{2, 0, 0, 0, 0, 1},
 }
 
 // The bytes on the wire stay what they are: nodes of two versions talk to each
 // other during an upgrade.
 func TestPacketOnTheWire(t *testing.T) {
-	const want = "434e5631" + "01" + "02" + "03" + "01" + "0000000000000007" + "0102030405060708" +
+	const want = "434e5631" + "01" + "02" + "03" + "05" + "0000000000000007" + "0102030405060708" +
 		"0000000000000009" + "020000000001" + "6e31" + "6e3232"
 	b := sample.Append(nil, testKey(t))
 	if got := hex.EncodeToString(b[:len(b)-tagLength]); got != want {

@@ -55,6 +55,7 @@ type Deps struct {
 	Log       *slog.Logger
 	Directory peer.Directory
 	Address   Address
+	Steering  Steering     // nil: a hand-over cuts connections
 	Events    <-chan Event // nil: the link reports nothing
 	Wire      Wire
 	// Keys are those of the cluster at the moment, of which there are several
@@ -74,8 +75,11 @@ type Status struct {
 	Reason Reason    `json:"reason"`
 	Term   uint64    `json:"term"`
 	Holder string    `json:"holder"` // ID; empty: nobody, or not known
-	Last   string    `json:"last"`   // ID of the last holder
-	Voters int       `json:"voters"` // members that count for a quorum
+	// Lingering says that the node has handed the address over and has connections
+	// at it still.
+	Lingering bool   `json:"lingering"`
+	Last      string `json:"last"`   // ID of the last holder
+	Voters    int    `json:"voters"` // members that count for a quorum
 	// Transitions is how often this node took the address.
 	Transitions uint64 `json:"transitions"`
 }
@@ -103,9 +107,10 @@ type probed struct {
 
 // order is a command to the machine.
 type order struct {
-	to   string // move: the member's ID, or empty for any
-	stop bool
-	done chan error // capacity 1
+	to    string // move: the member's ID, or empty for any
+	leave bool
+	stop  bool
+	done  chan error // capacity 1
 }
 
 // New returns an election that waits for Run.
@@ -118,6 +123,10 @@ func New(o Options, d Deps) *Election {
 		ended:   make(chan struct{}),
 	}
 	e.m = newMachine(d.Directory.View().Self, e.t, e, d.Log)
+	if s := d.Steering; s != nil {
+		stay, forward := s.Lacks()
+		e.m.can = able{steers: true, stay: stay == nil, forward: forward == nil}
+	}
 	e.status.Store(&Status{Reason: Starting, Since: time.Now(), Term: d.Memory.Term, Last: d.Memory.Last})
 	return e
 }
@@ -144,6 +153,10 @@ func (e *Election) Run(ctx context.Context) error {
 // Move hands the address to a member, or to the first that is willing if id is
 // empty, and waits until it has it. Only the holder can do that.
 func (e *Election) Move(ctx context.Context, id string) error { return e.order(ctx, order{to: id}) }
+
+// Leave hands the address to the first member that is willing, like Move. If
+// that would cut connections it waits for their end first, for Linger at the most.
+func (e *Election) Leave(ctx context.Context) error { return e.order(ctx, order{leave: true}) }
 
 // Stop hands the address over if this node holds it, and claims it no more. It
 // waits until the address is gone from this node.
@@ -230,6 +243,8 @@ func (e *Election) loop(ctx context.Context) error {
 	if m.state.Holds() {
 		m.giveUp(time.Now(), Stopped)
 	}
+	m.endLinger()
+	m.steer(time.Now(), 0)
 	e.publish()
 	return ctx.Err()
 }
@@ -250,13 +265,18 @@ func (e *Election) onEvent(now time.Time, ev Event) {
 
 func (e *Election) obey(now time.Time, o order) {
 	done := func(err error) { o.done <- err } // capacity 1, called once
-	if !o.stop {
+	switch {
+	case o.leave:
+		e.m.leaveWhenFree(now, done)
+		return
+	case !o.stop:
 		e.m.move(now, o.to, done)
 		return
 	}
 	e.m.stop = true
 	e.m.dropAsk(now)
 	if !e.m.state.Holds() {
+		e.m.endLinger()
 		done(nil)
 		return
 	}
@@ -276,7 +296,7 @@ func (e *Election) publish() {
 	m := e.m
 	s := Status{
 		State: m.state, Since: m.since, Reason: m.reason, Term: m.term,
-		Holder: m.holder, Last: m.last, Voters: len(m.counted), Transitions: m.Transitions,
+		Holder: m.holder, Lingering: m.lingering != nil, Last: m.last, Voters: len(m.counted), Transitions: m.Transitions,
 	}
 	if old := e.status.Load(); *old == s {
 		return
@@ -290,7 +310,7 @@ func (e *Election) publish() {
 // The effects of the machine.
 
 func (e *Election) send(p Packet, to []string) {
-	p.MAC = hardware(e.d.MAC)
+	p.MAC, p.Forwards = hardware(e.d.MAC), e.m.can.forward
 	keys := e.d.Keys()
 	if len(keys) == 0 {
 		return // this node is between two clusters
@@ -319,6 +339,10 @@ func (e *Election) probe(sequence uint64, gateway bool) {
 func (e *Election) hold(from string) error { return e.d.Address.Hold(from) }
 
 func (e *Election) announce() { e.d.Address.Announce() }
+
+func (e *Election) stay() error                       { return e.d.Steering.Stay() }
+func (e *Election) connections() (int, error)         { return e.d.Steering.Connections() }
+func (e *Election) forward(to net.HardwareAddr) error { return e.d.Steering.Forward(to) }
 
 func (e *Election) release(to string) {
 	if err := e.d.Address.Release(to); err != nil {

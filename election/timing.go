@@ -18,6 +18,8 @@ type timing struct {
 	handover time.Duration // how long a successor may take
 	renew    time.Duration // between renewals of the address lease
 	announce time.Duration // between announcements while holding
+	linger   time.Duration // how long connections outlive a hand-over at the most
+	lingers  time.Duration // without a word until a member stays no more
 
 	minBackoff, maxBackoff time.Duration // after giving up or failing
 	forget                 time.Duration // until a dead member counts no more
@@ -36,6 +38,8 @@ func timingOf(o *Options) timing {
 		handover: 5 * b,
 		renew:    o.Lease.D() / 8,
 		announce: time.Second,
+		linger:   o.Linger.D(),
+		lingers:  30 * b,
 
 		minBackoff: 10 * b,
 		maxBackoff: 30 * time.Second,

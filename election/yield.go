@@ -37,12 +37,34 @@ func (m *machine) move(now time.Time, id string, done func(error)) {
 	}
 }
 
-// successor checks a wanted successor, or finds one that was not tried yet.
+// leaveWhenFree hands the address to the first willing member, as soon as that
+// cuts nothing.
+func (m *machine) leaveWhenFree(now time.Time, done func(error)) {
+	if m.state.Holds() && m.yield == nil && m.mustWait(now) {
+		m.holding.waiting = append(m.holding.waiting, done)
+		m.holding.offerAt = now.Add(countEvery)
+		return
+	}
+	m.move(now, "", done)
+}
+
+// successor checks a wanted successor, or finds one that was not tried yet; one
+// that does not cut connections if there is any.
 func (m *machine) successor(id string, tried map[string]bool) (string, error) {
+	var first string
 	for _, p := range Ranking(m.view) {
-		if p.ID != m.self && !tried[p.ID] && (id == "" || id == p.ID) {
+		if p.ID == m.self || tried[p.ID] || id != "" && id != p.ID {
+			continue
+		}
+		if m.keeps(p.ID) {
 			return p.ID, nil
 		}
+		if first == "" {
+			first = p.ID
+		}
+	}
+	if first != "" {
+		return first, nil
 	}
 	if id != "" {
 		return "", fmt.Errorf("%s is not willing to take the virtual IP: it must be alive and its priority not 0", m.name(id))
@@ -62,19 +84,33 @@ func (m *machine) offer(now time.Time, y *yielding) {
 	m.yield = y
 	m.state, m.since = Yielding, now
 	m.log.Info("handing over the virtual ip", "to", m.name(y.to), "term", m.term)
-	m.send(Packet{Kind: Offer, Term: m.term, Subject: y.to}, m.others()...)
+	m.sendOffer()
+}
+
+func (m *machine) sendOffer() {
+	to := m.yield.to
+	m.send(Packet{Kind: Offer, Term: m.term, Subject: to, Stays: !m.stop && m.keeps(to)}, m.others()...)
 }
 
 // tickYield begins the hand-over of a node that drains or stops, repeats an
 // offer that may have been lost, and ends one that was not taken.
 func (m *machine) tickYield(now time.Time) {
 	me := m.view.Me()
-	leaving := m.stop || me != nil && me.State == peer.Draining
+	leaving := m.stop || me != nil && me.State == peer.Draining || m.holding.waiting != nil
+	if !leaving {
+		m.holding.leaving = time.Time{}
+	}
 	switch y := m.yield; {
 	case y == nil && leaving && !now.Before(m.holding.offerAt):
-		m.leaveTo(now, nil)
+		if m.mustWait(now) {
+			m.holding.offerAt = now.Add(countEvery)
+			return
+		}
+		y = &yielding{done: m.holding.waiting}
+		m.holding.waiting = nil
+		m.leaveTo(now, y)
 	case y != nil && now.Before(y.deadline):
-		m.send(Packet{Kind: Offer, Term: m.term, Subject: y.to}, m.others()...)
+		m.sendOffer()
 	case y != nil && leaving:
 		tried := map[string]bool{y.to: true}
 		for id := range y.tried {
@@ -91,9 +127,6 @@ func (m *machine) tickYield(now time.Time) {
 // leaveTo offers the address to the next member. With nobody left a node that
 // stops gives it up, one that drains keeps it and tries again later.
 func (m *machine) leaveTo(now time.Time, y *yielding) {
-	if y == nil {
-		y = &yielding{}
-	}
 	to, err := m.successor("", y.tried)
 	if err == nil {
 		y.to = to

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -90,7 +91,7 @@ func (v *vip) options() election.Options {
 func (v *vip) sit(ctx context.Context) (*seat, error) {
 	o := v.options()
 	log := v.n.log
-	addr, err := onlink.Open(o, log)
+	addr, err := onlink.Open(o, filepath.Join(v.n.o.Data, "vip-stay.json"), log)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (v *vip) sit(ctx context.Context) (*seat, error) {
 	memory := v.kept.Memory
 	v.mu.Unlock()
 	s.e = election.New(o, election.Deps{
-		Log: log, Directory: s.dir, Address: addr, Events: addr.Events, Wire: s.wire, Keys: v.secrets,
+		Log: log, Directory: s.dir, Address: addr, Steering: addr.Steering, Events: addr.Events, Wire: s.wire, Keys: v.secrets,
 		MAC: addr.MAC, Memory: memory, Changed: func(st election.Status) { v.changed(s, st) },
 	})
 	if c := v.n.cluster; c != nil {
@@ -236,14 +237,14 @@ func (v *vip) close() error {
 	return nil
 }
 
-// leave hands the address to another member. With none that is willing this
-// node keeps it until the end.
+// leave hands the address to another member, as soon as that cuts no connections.
+// With none that is willing this node keeps it until the end.
 func (v *vip) leave(ctx context.Context) {
 	s := v.now.Load()
 	if s == nil || !s.e.Status().State.Holds() {
 		return
 	}
-	err := s.e.Move(ctx, "")
+	err := s.e.Leave(ctx)
 	if err != nil && !errors.Is(err, election.ErrNotHolder) {
 		v.n.log.Info("keep the virtual ip for now", "reason", err.Error())
 	}

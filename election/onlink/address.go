@@ -1,13 +1,16 @@
 // Package onlink is the virtual IP on this machine, as the election wants it:
 // on an interface by internal/vip, on loopback, where there is nothing to do, or
-// nowhere. It decides nothing.
+// nowhere; and its connections over a hand-over, by internal/steer. It decides
+// nothing.
 package onlink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 
 	"github.com/cachenode/cachenode/election"
 	"github.com/cachenode/cachenode/internal/vip"
@@ -22,25 +25,34 @@ type Address struct {
 	MAC net.HardwareAddr
 	// Interface is its name; empty: there is none.
 	Interface string
+	// Steering keeps connections over a hand-over; nil: they are cut.
+	Steering election.Steering
 
 	run   func(context.Context) error
 	close func() error
 }
 
-// Open opens what the options ask for. The virtual IP itself is not touched.
-func Open(o election.Options, log *slog.Logger) (*Address, error) {
+// Open opens what the options ask for. The virtual IP itself is not touched. In
+// a file, unless its name is empty, it keeps what is to be put back on this machine
+// if the process dies.
+func Open(o election.Options, file string, log *slog.Logger) (*Address, error) {
 	o.Resolve()
 	if o.Mode != election.ModeLinux {
 		return &Address{Address: &loopback{}, run: waits, close: func() error { return nil }}, nil
 	}
-	l, err := vip.Open(vip.Options{Prefix: o.Prefix(), Interface: o.Interface, Lease: o.Lease.D(), Log: log})
+	l, err := vip.Open(vip.Options{Prefix: o.Prefix(), Interface: o.Interface, Lease: o.Lease.D(), File: file, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("virtual IP %s: %w", o.Address, err)
 	}
+	s, err := newSteering(l, netip.AddrPortFrom(o.Prefix().Addr(), o.Port), log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("virtual IP %s: %w", o.Address, err), l.Close())
+	}
 	events := make(chan election.Event)
 	return &Address{
-		Address: &link{l}, Events: events, MAC: l.MAC(), Interface: l.Interface(), close: l.Close,
-		run: func(ctx context.Context) error { return runLink(ctx, l, events) },
+		Address: &link{l}, Events: events, MAC: l.MAC(), Interface: l.Interface(), Steering: s,
+		close: func() error { return errors.Join(s.close(), l.Close()) },
+		run:   func(ctx context.Context) error { return runLink(ctx, l, events) },
 	}, nil
 }
 

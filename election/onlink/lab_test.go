@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,11 +68,23 @@ func node() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
-	addr, err := Open(o, log)
+	addr, err := Open(o, os.Getenv("ONLINK_FILE"), log)
 	if err != nil {
 		return err
 	}
 	defer addr.Close()
+	if os.Getenv("ONLINK_CUTS") != "" {
+		addr.Steering = nil
+	}
+	ln, err := netlab.ListenFree(netip.AddrPortFrom(o.Prefix().Addr(), o.Port).String())
+	if err != nil {
+		return err
+	}
+	go func() { _ = netlab.ServeBlocks(ln, me.Name) }() // until the end of the process
+	moves, drains := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(moves, syscall.SIGUSR1)
+	signal.Notify(drains, syscall.SIGUSR2)
+	dir := peer.NewStatic(me.ID, members...)
 	wire, err := election.ListenUDP(ctx, me.Gossip, me.Gossip)
 	if err != nil {
 		return err
@@ -82,8 +95,8 @@ func node() error {
 		return err
 	}
 	e := election.New(o, election.Deps{
-		Log: log, Directory: peer.NewStatic(me.ID, members...), Wire: wire, Keys: func() []election.Key { return []election.Key{key} },
-		Address: addr, Events: addr.Events, MAC: addr.MAC,
+		Log: log, Directory: dir, Wire: wire, Keys: func() []election.Key { return []election.Key{key} },
+		Address: addr, Steering: addr.Steering, Events: addr.Events, MAC: addr.MAC,
 		Changed: func(s election.Status) {
 			b, _ := json.Marshal(map[string]any{"At": time.Now(), "state": s.State, "reason": s.Reason, "term": s.Term, "holder": s.Holder})
 			fmt.Printf("%s\n", b)
@@ -94,6 +107,19 @@ func node() error {
 	defer cancel()
 	g.Go(func() error { return ignoreEnd(addr.Run(run)) })
 	g.Go(func() error { return e.Run(run) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-moves:
+				fmt.Println("moved:", e.Leave(run))
+			case <-drains:
+				members[self].State = peer.Draining
+				dir.Set(members...)
+			case <-run.Done():
+				return nil
+			}
+		}
+	})
 	g.Go(func() error {
 		defer cancel()
 		select {
@@ -133,13 +159,15 @@ type lab struct {
 	stopped map[int]bool
 	vip     string
 	arp     *netlab.Capture
+	env     []string // of all nodes
+	files   []string // in which the nodes keep what is to be put back
 }
 
 func newLab(t *testing.T, n int) *lab { return newLabFor(t, n, labVIP+"/24") }
 
-func newLabFor(t *testing.T, n int, address string) *lab {
+func newLabFor(t *testing.T, n int, address string, env ...string) *lab {
 	t.Helper()
-	l := &lab{t: t, net: netlab.New(t), stopped: map[int]bool{}}
+	l := &lab{t: t, net: netlab.New(t), stopped: map[int]bool{}, env: env}
 	l.vip, _, _ = strings.Cut(address, "/")
 	for i := range n {
 		l.hosts = append(l.hosts, l.net.Host(fmt.Sprintf("n%d", i), fmt.Sprintf("10.9.0.%d/24", i+1), fmt.Sprintf("fd09::%d/64", i+1)))
@@ -163,9 +191,17 @@ func (l *lab) start(i int, address string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.procs[i] = l.hosts[i].Start([]string{
-		fmt.Sprintf("ONLINK_NODE=%d", i), "ONLINK_MEMBERS=" + strings.Join(members, ","), "ONLINK_VIP=" + address,
-	}, exe)
+	l.procs[i] = l.hosts[i].Start(append([]string{
+		fmt.Sprintf("ONLINK_NODE=%d", i), "ONLINK_MEMBERS=" + strings.Join(members, ","), "ONLINK_VIP=" + address, "ONLINK_FILE=" + l.file(i),
+	}, l.env...), exe)
+}
+
+// file is what a node keeps over its own death.
+func (l *lab) file(i int) string {
+	for len(l.files) <= i {
+		l.files = append(l.files, filepath.Join(l.t.TempDir(), "stay.json"))
+	}
+	return l.files[i]
 }
 
 // holders are the hosts that have the address on their interface.

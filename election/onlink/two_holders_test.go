@@ -67,6 +67,7 @@ func TestHungHolderWakes(t *testing.T) {
 	if l.hosts[first].Has(labVIP) {
 		t.Error("the address is on the hung host still")
 	}
+	eventually(t, "the new holder says so", func() bool { _, state := l.term(second); return state == "holding" })
 	before, _ := l.term(second)
 	l.stay(4 * time.Second)
 	l.procs[first].Signal(syscall.SIGCONT)

@@ -1,20 +1,14 @@
 package steer
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,9 +31,6 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
-
-// block is what a server answers a request with.
-var block = bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
 
 // world is a virtual address that moves between hosts, and a client of it.
 type world struct {
@@ -98,46 +89,23 @@ func (w *world) ip(h *netlab.Host, args ...string) {
 	}
 }
 
-// serve starts a server at the address, wherever that is: it says its number and
-// answers each byte with a block.
+// serve starts a server at the address, wherever that is.
 func (w *world) serve(i int) {
 	w.t.Helper()
-	free := func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1)
-		})
-	}
 	var ln net.Listener
 	err := w.hosts[i].Do(func() (err error) {
-		ln, err = (&net.ListenConfig{Control: free}).Listen(context.Background(), "tcp", netip.AddrPortFrom(w.addr, port).String())
+		ln, err = netlab.ListenFree(w.at())
 		return err
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				fmt.Fprintf(conn, "n%d\n", i)
-				for one := make([]byte, 1); ; {
-					if _, err := io.ReadFull(conn, one); err != nil {
-						return
-					}
-					if _, err := conn.Write(block); err != nil {
-						return
-					}
-				}
-			}()
-		}
-	}()
+	name := w.hosts[i].Name
+	go func() { _ = netlab.ServeBlocks(ln, name) }()
 }
+
+func (w *world) at() string { return netip.AddrPortFrom(w.addr, port).String() }
 
 // put adds the address to a device of a host, or deletes it.
 func (w *world) put(i int, what, device string) {
@@ -196,87 +164,20 @@ func (w *world) move(from, to int) {
 	w.ip(w.client, "neighbour", "flush", "dev", w.device)
 }
 
-// download is a connection of the client, over which it reads on and on.
-type download struct {
-	conn net.Conn
-	in   *bufio.Reader
-	from string // the host that serves it
-	read atomic.Int64
-	err  chan error // how it ended
-	stop atomic.Bool
-}
-
-func (w *world) connect() *download {
+// download begins one that a host is to serve.
+func (w *world) download(i int) *netlab.Download {
 	w.t.Helper()
-	conn, err := w.client.Dial("tcp", netip.AddrPortFrom(w.addr, port).String(), patience)
-	if err != nil {
-		w.t.Fatal(err)
+	d := w.client.Download(w.at())
+	if d.From != w.hosts[i].Name {
+		w.t.Errorf("served by %s, want %s", d.From, w.hosts[i].Name)
 	}
-	w.t.Cleanup(func() { conn.Close() })
-	d := &download{conn: conn, in: bufio.NewReaderSize(conn, len(block)), err: make(chan error, 1)}
-	_ = conn.SetDeadline(time.Now().Add(3 * patience))
-	if d.from, err = d.in.ReadString('\n'); err != nil {
-		w.t.Fatal(err)
-	}
-	d.from = strings.TrimSpace(d.from)
 	return d
 }
 
-func (d *download) fetch() error {
-	if _, err := d.conn.Write([]byte("x")); err != nil {
-		return err
-	}
-	got := make([]byte, len(block))
-	if _, err := io.ReadFull(d.in, got); err != nil {
-		return err
-	}
-	if !bytes.Equal(got, block) {
-		return errors.New("other bytes than those sent")
-	}
-	d.read.Add(int64(len(got)))
-	return nil
-}
-
-// start begins to read on and on; finish ends that.
-func (d *download) start() *download {
-	go func() {
-		for !d.stop.Load() {
-			if err := d.fetch(); err != nil {
-				d.err <- err
-				return
-			}
-		}
-		d.err <- nil
-	}()
-	return d
-}
-
-// goesOn waits until so many more bytes have come.
-func (w *world) goesOn(d *download, bytes int64) {
+func (w *world) finish(d *netlab.Download) {
 	w.t.Helper()
-	want := d.read.Load() + bytes
-	until(w.t, fmt.Sprintf("the download from %s goes on", d.from), func() bool {
-		select {
-		case err := <-d.err:
-			w.t.Fatalf("the download from %s broke off after %d bytes: %v", d.from, d.read.Load(), err)
-		default:
-		}
-		return d.read.Load() >= want
-	})
-}
-
-func (w *world) finish(d *download) {
-	w.t.Helper()
-	d.stop.Store(true)
-	if err := <-d.err; err != nil {
-		w.t.Errorf("the download from %s: %v", d.from, err)
-	}
-}
-
-func (w *world) wantFrom(d *download, i int) {
-	w.t.Helper()
-	if want := fmt.Sprintf("n%d", i); d.from != want {
-		w.t.Errorf("served by %s, want %s", d.from, want)
+	if err := d.Finish(); err != nil {
+		w.t.Errorf("the download from %s: %v", d.From, err)
 	}
 }
 
@@ -303,13 +204,12 @@ func kinds(t *testing.T, hosts int, test func(t *testing.T, w *world)) {
 // A download outlives the move, new connections go to the new holder.
 func TestDownloadOutlivesTheMove(t *testing.T) {
 	kinds(t, 2, func(t *testing.T, w *world) {
-		d := w.connect().start()
-		w.wantFrom(d, 0)
-		w.goesOn(d, 1<<20)
+		d := w.download(0)
+		d.GoesOn(1 << 20)
 		f := w.forward(1, 0)
 		w.move(0, 1)
-		w.goesOn(d, 8<<20)
-		w.wantFrom(w.connect(), 1)
+		d.GoesOn(8 << 20)
+		w.finish(w.download(1))
 		if c := f.Count(); c.Forwarded == 0 {
 			t.Errorf("nothing was sent on: %+v", c)
 		}
@@ -320,13 +220,13 @@ func TestDownloadOutlivesTheMove(t *testing.T) {
 // Without the program the same download is reset: the test above could fail.
 func TestDownloadWithoutTheProgram(t *testing.T) {
 	kinds(t, 2, func(t *testing.T, w *world) {
-		d := w.connect().start()
-		w.goesOn(d, 1<<20)
+		d := w.download(0)
+		d.GoesOn(1 << 20)
 		w.move(0, 1)
-		if err := <-d.err; !errors.Is(err, unix.ECONNRESET) {
+		if err := d.Breaks(); !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("the download ended with %v", err)
 		}
-		w.wantFrom(w.connect(), 1)
+		w.finish(w.download(1))
 	})
 }
 
@@ -335,23 +235,22 @@ func TestDownloadWithoutTheProgram(t *testing.T) {
 // sends to the first itself.
 func TestChainOfMoves(t *testing.T) {
 	kinds(t, 3, func(t *testing.T, w *world) {
-		first := w.connect().start()
+		first := w.download(0)
 		w.forward(1, 0)
 		w.move(0, 1)
-		second := w.connect().start()
+		second := w.download(1)
 		last := w.forward(2, 1)
 		w.move(1, 2)
-		third := w.connect().start()
-		for i, d := range []*download{first, second, third} {
-			w.wantFrom(d, i)
-			w.goesOn(d, 2<<20)
+		third := w.download(2)
+		for _, d := range []*netlab.Download{first, second, third} {
+			d.GoesOn(2 << 20)
 		}
 		w.finish(second)
 		before := last.Count()
 		if err := last.Redirect(w.hosts[0].MAC()); err != nil {
 			t.Fatal(err)
 		}
-		w.goesOn(first, 2<<20)
+		first.GoesOn(2 << 20)
 		if after := last.Count(); after.Forwarded <= before.Forwarded {
 			t.Errorf("counted %d before, %d after", before.Forwarded, after.Forwarded)
 		}
@@ -422,12 +321,11 @@ func checksum(segment []byte) []byte {
 func TestNoReturn(t *testing.T) {
 	w := newWorld(t, 2, vip4, ether)
 	forth := w.forward(0, 1)
-	d := w.connect()
+	d := w.download(0)
 	back := w.forward(1, 0)
 	w.move(0, 1)
-	if err := d.fetch(); err != nil {
-		t.Fatal(err)
-	}
+	d.GoesOn(1 << 20)
+	w.finish(d)
 	if forth.Count().Forwarded != 0 || back.Count().Forwarded == 0 {
 		t.Errorf("sent on %d and %d times", forth.Count().Forwarded, back.Count().Forwarded)
 	}
@@ -499,7 +397,7 @@ func TestWithoutPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := withoutCapabilities(t, exe)
+	out := checkWithout(t, exe, unix.CAP_BPF, unix.CAP_SYS_ADMIN)
 	for _, want := range []string{"cannot be handed over to this machine", "CAP_BPF"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in %q", want, out)
@@ -507,9 +405,26 @@ func TestWithoutPrivilege(t *testing.T) {
 	}
 }
 
-// withoutCapabilities runs this program's TestChecks as a root who may do
-// everything with the network and nothing with programs.
-func withoutCapabilities(t *testing.T, exe string) string {
+// The two capabilities of which the unit of systemd speaks are enough.
+func TestLeastPrivilege(t *testing.T) {
+	need(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []uintptr
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if c != unix.CAP_BPF && c != unix.CAP_NET_ADMIN {
+			others = append(others, c)
+		}
+	}
+	if out := checkWithout(t, exe, others...); !strings.Contains(out, "check: <nil>") {
+		t.Error(out)
+	}
+}
+
+// checkWithout runs this program's TestChecks as a root without capabilities.
+func checkWithout(t *testing.T, exe string, capabilities ...uintptr) string {
 	t.Helper()
 	cmd := exec.Command(exe, "-test.run=^TestChecks$", "-test.v")
 	cmd.Env = append(os.Environ(), "STEER_CHECK=1")
@@ -519,7 +434,7 @@ func withoutCapabilities(t *testing.T, exe string) string {
 	go func() { // on a thread that ends with this function
 		defer close(done)
 		runtime.LockOSThread()
-		for _, c := range []uintptr{unix.CAP_BPF, unix.CAP_SYS_ADMIN} {
+		for _, c := range capabilities {
 			if err = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
 				return
 			}
@@ -533,10 +448,10 @@ func withoutCapabilities(t *testing.T, exe string) string {
 	return string(out)
 }
 
-// TestChecks is the process of TestWithoutPrivilege.
+// TestChecks is the process of checkWithout.
 func TestChecks(t *testing.T) {
 	if os.Getenv("STEER_CHECK") == "" {
-		t.Skip("is run by TestWithoutPrivilege")
+		t.Skip("is run by TestWithoutPrivilege and TestLeastPrivilege")
 	}
-	t.Log(Check())
+	t.Log("check:", Check())
 }

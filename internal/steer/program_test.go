@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -260,13 +261,14 @@ func checkFrame(t *testing.T, in, out []byte, fate string, own net.HardwareAddr)
 // A connection of this machine is its own, a listener alone is not.
 func TestOwnConnections(t *testing.T) {
 	h, v4, v6 := onHost(t)
+	// One listener for both families: its sockets are of IPv6.
+	ln, err := h.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
 	for addr, p := range map[netip.Addr]*program{vip4: v4, vip6: v6} {
-		ln, err := h.Listen("tcp", netip.AddrPortFrom(addr, port).String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		conn, err := h.Dial("tcp", ln.Addr().String(), 30*time.Second)
+		conn, err := h.Dial("tcp", netip.AddrPortFrom(addr, port).String(), 30*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,10 @@ type Options struct {
 	// Lease is how long the kernel keeps the address without a renewal; it counts
 	// in whole seconds.
 	Lease time.Duration
-	Log   *slog.Logger
+	// File keeps what Stay changed of the interface, so that the next process can
+	// put it back if this one dies. Empty: nothing is kept.
+	File string
+	Log  *slog.Logger
 }
 
 // Gateway is what the default gateway said.

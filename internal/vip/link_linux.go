@@ -16,16 +16,22 @@ import (
 )
 
 // Link is an address and the interface that it may be put on. Its methods may
-// be called from many goroutines.
+// be called from many goroutines; Hold, Stay and Release from one at a time.
 type Link struct {
 	o      Options
 	ifi    *net.Interface
 	mac    [6]byte
 	addr   netip.Addr
-	bits   int // of the address on the interface
+	bits   int  // of the address on the interface
+	inside bool // the interface has an address of the same network
 	conn   *packet.Conn
 	nl     *netlink.Handle
 	events chan Event
+
+	// loud are the ARP settings of the interface before a stay; nil: there is
+	// none. It belongs to whoever holds, stays and releases.
+	loud    *arpSettings
+	staying bool // likewise
 
 	mu     sync.Mutex // guards all below
 	held   bool
@@ -40,7 +46,7 @@ type listener struct {
 }
 
 // Open finds the interface and opens what is needed on it. It does not touch
-// the address.
+// the address there, but ends a stay of a process that died.
 func Open(o Options) (*Link, error) {
 	if err := CheckPrivileges(); err != nil {
 		return nil, err
@@ -53,7 +59,7 @@ func Open(o Options) (*Link, error) {
 		return nil, fmt.Errorf("interface %s is no Ethernet: the virtual IP needs one, or mode none", ifi.Name)
 	}
 	l := &Link{
-		o: o, ifi: ifi, mac: macOf(ifi.HardwareAddr), addr: o.Prefix.Addr(), bits: o.Prefix.Bits(),
+		o: o, ifi: ifi, mac: macOf(ifi.HardwareAddr), addr: o.Prefix.Addr(), bits: o.Prefix.Bits(), inside: inside,
 		events: make(chan Event, 16), // the loop that reads it is never far behind
 		probes: map[*listener]struct{}{},
 	}
@@ -68,6 +74,9 @@ func Open(o Options) (*Link, error) {
 	if l.conn, err = listen(ifi, l.addr.Is6()); err != nil {
 		l.nl.Close()
 		return nil, err
+	}
+	if err := l.sweep(); err != nil {
+		o.Log.Warn("could not take away what an earlier process left behind", "error", err)
 	}
 	return l, nil
 }
@@ -336,35 +345,30 @@ func (l *Link) Announce() {
 }
 
 // Hold puts the address onto the interface for the time of the lease, or renews
-// that.
+// that. It ends a stay.
 func (l *Link) Hold() error {
-	seconds := int((l.o.Lease + time.Second - 1) / time.Second)
-	a := l.entry()
-	// Preferred for no time: connections of this machine do not begin at it.
-	a.ValidLft, a.Flags = seconds, unix.IFA_F_NODAD
-	if err := l.nl.AddrReplace(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: l.ifi.Index}}, a); err != nil {
+	if err := l.put(l.ifi.Index, l.bits); err != nil {
 		return fmt.Errorf("put %v on %s: %w", l.addr, l.ifi.Name, err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.held = true
-	return nil
-}
-
-// Release takes the address off the interface; it may be gone already.
-func (l *Link) Release() error {
-	l.mu.Lock()
-	l.held = false
-	l.mu.Unlock()
-	err := l.nl.AddrDel(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: l.ifi.Index}}, l.entry())
-	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-		return fmt.Errorf("take %v off %s: %w", l.addr, l.ifi.Name, err)
+	l.setHeld(true)
+	if l.staying {
+		if err := l.leave(); err != nil {
+			l.o.Log.Warn("could not end the stay of the virtual ip", "error", err)
+		}
 	}
 	return nil
 }
 
-func (l *Link) entry() *netlink.Addr {
-	return &netlink.Addr{IPNet: &net.IPNet{IP: l.addr.AsSlice(), Mask: net.CIDRMask(l.bits, l.addr.BitLen())}}
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// Release takes the address off this machine; it may be gone already.
+func (l *Link) Release() error {
+	l.setHeld(false)
+	err := l.takeOff(l.ifi.Index, l.bits)
+	if l.staying {
+		err = errors.Join(err, l.leave())
+	}
+	return err
 }
 
 // gateway finds the default gateway behind the interface, and the address of

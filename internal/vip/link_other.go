@@ -44,6 +44,15 @@ func (*Link) Announce() {}
 // Hold returns ErrUnsupported.
 func (*Link) Hold() error { return ErrUnsupported }
 
+// CanStay returns ErrUnsupported.
+func (*Link) CanStay() error { return ErrUnsupported }
+
+// Stay returns ErrUnsupported.
+func (*Link) Stay() error { return ErrUnsupported }
+
+// Connections returns ErrUnsupported.
+func (*Link) Connections(uint16) (int, error) { return 0, ErrUnsupported }
+
 // Release does nothing.
 func (*Link) Release() error { return nil }
 
