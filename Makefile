@@ -7,6 +7,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 PATIENCE ?= 40m
 PREFIX   ?= /usr/local
+ETC      ?= /etc
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.release=$(VERSION)
 
@@ -96,8 +97,15 @@ install: man completions
 	install -D -m 0644 dist/completions/cachenode $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cachenode
 	install -D -m 0644 dist/completions/_cachenode $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cachenode
 	install -D -m 0644 dist/completions/cachenode.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cachenode.fish
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(ETC)/init.d $(DESTDIR)$(ETC)/cachenode
 	sed 's#/usr/bin/#$(PREFIX)/bin/#' deploy/cachenode.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/cachenode.service
+	sed 's#/usr/bin/#$(PREFIX)/bin/#' deploy/cachenode.openrc > $(DESTDIR)$(ETC)/init.d/cachenode
+	chmod 0755 $(DESTDIR)$(ETC)/init.d/cachenode
+	test -e $(DESTDIR)$(ETC)/conf.d/cachenode || install -D -m 0644 deploy/cachenode.confd $(DESTDIR)$(ETC)/conf.d/cachenode
+	install -D -m 0644 deploy/cachenode.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/cachenode.conf
+	test -e $(DESTDIR)$(ETC)/logrotate.d/cachenode || install -D -m 0644 deploy/cachenode.logrotate $(DESTDIR)$(ETC)/logrotate.d/cachenode
+	install -D -m 0644 deploy/cachenode.sysctl $(DESTDIR)$(PREFIX)/share/cachenode/sysctl.conf
+	install -D -m 0755 deploy/rolling-upgrade $(DESTDIR)$(PREFIX)/share/cachenode/rolling-upgrade
 
 clean:
 	rm -rf bin dist

@@ -89,6 +89,20 @@ func TestSourceOf(t *testing.T) {
 	}
 }
 
+// A failure is told in few words.
+func TestReason(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.100:3128")), Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	for err, want := range map[error]string{
+		&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}: "dial 127.0.0.100:3128: connection refused",
+		refused:                    "dial 127.0.0.100:3128: connection refused",
+		errors.New("answered 503"): "answered 503",
+	} {
+		if got := reason(err); got != want {
+			t.Errorf("%q is told as %q, want %q", err, got, want)
+		}
+	}
+}
+
 // A series of failures is told twice, at its beginning and at its end.
 func TestFailuresAreToldOnce(t *testing.T) {
 	good, bad, mixed := Tally{From: [sources]int64{1, 2, 3}}, Tally{Failed: 2}, Tally{From: [sources]int64{FromCache: 4}, Failed: 1}
@@ -99,7 +113,7 @@ func TestFailuresAreToldOnce(t *testing.T) {
 			news = append(news, text)
 		}
 	}
-	want := "requests fail: refused | no request fails any more; 3 have failed and 4 were answered meanwhile"
+	want := "requests fail: refused | no request fails any more: 3 failed, 4 were answered meanwhile"
 	if got := strings.Join(news, " | "); got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
@@ -185,7 +199,7 @@ cachenode demo  3 nodes, one address for clients: 127.0.0.100:3128             1
 > n2    127.0.0.12:3128   draining  yes      2      0  100.0      640  4712
   n3    127.0.0.13:3128   failed    -        -      -      -        -  killed
 
-traffic  67/s: 73% own hits, 18% from siblings, 9% from the origin; 3 failed of 1413
+traffic  67/s: 73% hits, 18% from siblings, 9% from origin; 3 failed of 1413
          ▃▃▃▄▄▄▄▅▅▅▅▆▆▆▇▇▇▇████████████
 
 15:04:21  event number 21
@@ -277,7 +291,7 @@ try, in another terminal:
 15:05:23  event 0
 15:05:23  event 1
 15:05:23  event 2
-15:05:33  traffic: 67/s: 73% own hits, 18% from siblings, 9% from the origin
+15:05:33  traffic: 67/s: 73% hits, 18% from siblings, 9% from origin
 the demo has ended; its nodes and /tmp/cachenode-demo-1234567890 are gone; 3 of 1413 requests failed
 `
 	if b.String() != want {

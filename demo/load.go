@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func (l *Load) second(t Tally, why string) (news string) {
 	case t.Failed > 0:
 		l.Failing.add(t)
 	case was != (Tally{}) && t.good() > 0:
-		news = fmt.Sprintf("no request fails any more; %d have failed and %d were answered meanwhile", was.Failed, was.good())
+		news = fmt.Sprintf("no request fails any more: %d failed, %d were answered meanwhile", was.Failed, was.good())
 		l.Failing = Tally{}
 	}
 	return news
@@ -92,8 +93,8 @@ func (l *Load) second(t Tally, why string) (news string) {
 // nearest to the origin to the one nearest to the client.
 func sourceOf(cacheStatus []string) Source {
 	members := strings.Split(strings.Join(cacheStatus, ","), ",")
-	for i := len(members) - 1; i >= 0; i-- {
-		for param := range strings.SplitSeq(members[i], ";") {
+	for i, member := range slices.Backward(members) {
+		for param := range strings.SplitSeq(member, ";") {
 			if strings.TrimSpace(param) != "hit" {
 				continue
 			}
@@ -197,10 +198,21 @@ func (t *traffic) count(from Source, err error) {
 	defer t.mu.Unlock()
 	if err != nil {
 		t.tally.Failed++
-		t.why = err.Error()
+		t.why = reason(err)
 		return
 	}
 	t.tally.From[from]++
+}
+
+// reason is why a request failed, without the words of package net around it.
+func reason(err error) string {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op != "proxyconnect" {
+		return fmt.Sprintf("%s %v: %v", e.Op, e.Addr, cause(e.Err))
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return reason(e.Err)
+	}
+	return err.Error()
 }
 
 // fetch gets one page and checks every byte of it.

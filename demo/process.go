@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,8 +151,8 @@ func lastWords(log string) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if text, ok := strings.CutPrefix(lines[i], "error: "); ok {
+	for _, l := range slices.Backward(lines) {
+		if text, ok := strings.CutPrefix(l, "error: "); ok {
 			return text
 		}
 	}

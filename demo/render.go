@@ -167,7 +167,7 @@ func shares(l *Load) string {
 		return "no answers now"
 	}
 	part := func(f Source) int64 { return (t.From[f]*100 + good/2) / good }
-	return fmt.Sprintf("%d/s: %d%% own hits, %d%% from siblings, %d%% from the origin",
+	return fmt.Sprintf("%d/s: %d%% hits, %d%% from siblings, %d%% from origin",
 		good/int64(n), part(FromCache), part(FromSibling), part(FromOrigin))
 }
 

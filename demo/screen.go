@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -109,8 +110,8 @@ func (p *lines) close(s *State) error {
 
 // after are the events behind the last one that was printed.
 func after(all []Event, last Event) []Event {
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i] == last {
+	for i, e := range slices.Backward(all) {
+		if e == last {
 			return all[i+1:]
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cachenode/cachenode/admin"
+	"github.com/cachenode/cachenode/peer"
 )
 
 func newMembers() *cobra.Command {
@@ -244,20 +245,32 @@ key; if it was stolen, replace that with 'cachenode key rotate' after.`,
 
 func newToken() *cobra.Command {
 	var (
-		t    target
-		line bool
+		t         target
+		line, fresh bool
 	)
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Print the token that lets another node join",
 		Long: `token prints the join token of the cluster. Who has it can be a member, which
 means: see and change everything in the cluster. Treat it as a password.
-It changes when the key is replaced with 'cachenode key rotate'.`,
+It changes when the key is replaced with 'cachenode key rotate'.
+
+--new makes up a cluster that has no nodes yet. Nodes that find its token in
+cluster.token_file, and each other under cluster.join, become that cluster in
+whatever order they start.`,
 		Example: `  cachenode token
   cachenode token --line
+  cachenode token --new > token
   cachenode token | ssh n2 'cachenode join 10.0.0.11 --token-file -'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if fresh && (line || t != target{}) {
+				return usage(cmd, errors.New("--new asks no node: give it without --line, --data and --admin"))
+			}
+			if fresh {
+				fmt.Fprintln(cmd.OutOrStdout(), peer.NewIdentity("", time.Now()).Token().Encode())
+				return nil
+			}
 			c, err := t.client(cmd)
 			if err != nil {
 				return err
@@ -277,6 +290,7 @@ It changes when the key is replaced with 'cachenode key rotate'.`,
 	}
 	t.register(cmd)
 	cmd.Flags().BoolVar(&line, "line", false, "print the whole line to join with")
+	cmd.Flags().BoolVar(&fresh, "new", false, "print the token of a cluster that is yet to be")
 	return cmd
 }
 

@@ -86,11 +86,15 @@ func TestDemo(t *testing.T) {
 	}
 	wantIn(t, string(out), "error: 127.", ":3128 is in use", "hint: take others: cachenode demo --addresses")
 
-	d.proxy = d.says(`n2  (\S+)  process`)
+	d.proxy = d.says(`for clients: (\S+)`)
 	d.get(o.url("/1")).want(t, 200, "", volume("/1"))
-	must(t, syscall.Kill(pids[0], syscall.SIGKILL))
-	d.says("the process of n1 has (ended: killed)")
-	d.says("n1 has (failed), say the others")
+	holder, err := strconv.Atoi(d.says(`n([1-3]) holds the virtual IP`))
+	must(t, err)
+	name := fmt.Sprintf("n%d", holder)
+	must(t, syscall.Kill(pids[holder-1], syscall.SIGKILL))
+	d.says("the process of " + name + " has (ended: killed)")
+	d.says(name + " has (failed), say the others")
+	d.says("the virtual IP went from (n[1-3]) to n[1-3]")
 	d.get(o.url("/2")).want(t, 200, "", volume("/2"))
 
 	d.signal(syscall.SIGINT)
