@@ -132,9 +132,7 @@ func (f *drainFlags) run(cmd *cobra.Command, node string) error {
 		return err
 	}
 	defer c.Close()
-	ctx, stop := interruptible(cmd.Context())
-	defer stop()
-	d, err := c.DrainStatus(ctx, node)
+	d, err := c.DrainStatus(cmd.Context(), node)
 	if err != nil {
 		return ofNode(err)
 	}
@@ -143,14 +141,14 @@ func (f *drainFlags) run(cmd *cobra.Command, node string) error {
 		if d.State == "serving" {
 			return &coded{err: fmt.Errorf("%s is not draining", d.Node), code: exitFailure, hint: "begin with 'cachenode drain " + d.Node + "'"}
 		}
-		return w.watch(ctx)
+		return w.watch(cmd.Context())
 	}
 	if !f.yes && isTerminal(cmd.InOrStdin()) {
-		if err := agreed(cmd, doubts(ctx, c, &d, o)); err != nil {
+		if err := agreed(cmd, doubts(cmd.Context(), c, &d, o)); err != nil {
 			return err
 		}
 	}
-	if d, err = c.Drain(ctx, node, o); err != nil {
+	if d, err = c.Drain(cmd.Context(), node, o); err != nil {
 		return ofNode(err)
 	}
 	if d.Already {
@@ -163,7 +161,7 @@ func (f *drainFlags) run(cmd *cobra.Command, node string) error {
 	case f.detach || d.Already && !o.Expressly():
 		return nil
 	}
-	return w.watch(ctx)
+	return w.watch(cmd.Context())
 }
 
 // doubts are the reasons to ask before a node is drained.
@@ -255,8 +253,11 @@ func newDrainWatch(cmd *cobra.Command, c *admin.Client, node, name string) *drai
 	}
 }
 
-// watch returns when the drain has ended, in whichever way.
+// watch returns when the drain has ended, in whichever way, or when it is
+// interrupted.
 func (w *drainWatch) watch(ctx context.Context) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	for {

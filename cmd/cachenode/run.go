@@ -24,8 +24,9 @@ func newRun() *cobra.Command {
 		Short: "Start a node",
 		Long: `run starts a node and stays in the foreground until it is told to stop.
 
-SIGINT (Ctrl-C) and SIGTERM stop it: requests in flight may end, up to
-stop_timeout; a second one stops it at once. SIGHUP reads the configuration
+SIGINT (Ctrl-C) and SIGTERM stop it: it hands the virtual IP over, and requests in
+flight may end, up to stop_timeout; a second one stops it at once. Who has longer
+than that drains it first: 'cachenode drain'. SIGHUP reads the configuration
 again and puts into force what needs no restart. SIGUSR1 opens the access log
 anew, for a program that has rotated it.
 
