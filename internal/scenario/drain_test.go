@@ -238,25 +238,33 @@ func TestDrainOfAnotherNode(t *testing.T) {
 		eventually(t, "it takes part", func() bool { return strings.Count(n.done("vip"), "idle") == 2 })
 	}
 	tunnel, br := n1.tunnel(echo)
+	door := *n1 // the front door of the holder, which carries to any node
+	door.proxy = vip + ":3128"
+	through, throughBr := door.tunnel(echo)
 
 	if code, out := n3.here("drain", "n4"); code != 2 || !strings.Contains(out, `there is no node "n4"; did you mean`) || !strings.Contains(out, "hint: ") {
 		t.Errorf("unknown node: %d %s", code, out)
 	}
 	watch := n3.beside("drain", "n1", "--message", "kernel", "--no-deadline")
-	watch.says("(1 CONNECT)")
+	watch.says("CONNECT), ")
 	eventually(t, "the address has moved", func() bool { d := n3.drainState("n1"); return d.VIP == "n2" || d.VIP == "n3" })
 	watch.says("VIP moved to n")
 	by := held(t, "n2 n3", n1, n2, n3)
 	see(t, "n1 draining, n2 alive, n3 alive", n1, n2, n3)
 	code, out := n2.here("members")
-	if code != 0 || !strings.Contains(out, "(1 CONNECT), VIP moved to "+by) || !strings.Contains(out, "kernel") {
+	if code != 0 || !strings.Contains(out, " CONNECT), VIP moved to "+by) || !strings.Contains(out, "kernel") {
 		t.Errorf("members: %d\n%s", code, out)
 	}
 	fmt.Fprint(tunnel, "ping")
 	if b, err := br.Peek(4); string(b) != "ping" {
 		t.Errorf("the tunnel gives %q, %v", b, err)
 	}
+	fmt.Fprint(through, "ping")
+	if b, err := throughBr.Peek(4); string(b) != "ping" {
+		t.Errorf("the tunnel through the front door gives %q, %v", b, err)
+	}
 	tunnel.Close()
+	through.Close()
 	if out := watch.ends(0); !strings.HasSuffix(out, "ok\n") {
 		t.Errorf("the watch ends with\n%s", out)
 	}
