@@ -97,13 +97,20 @@ func (d *Door) carry(c *conn, to Backend) bool {
 const firstWait = time.Second
 
 func (d *Door) connect(to Backend) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d.opts.ConnectTimeout.D())
-	defer cancel()
-	return d.deps.Dial(ctx, to.Addr)
+	return d.deps.Dial(timeLimit{d.life, time.Now().Add(d.opts.ConnectTimeout.D())}, to.Addr)
 }
+
+// timeLimit is a context with a deadline but without a timer of its own: the
+// dialler sets the socket's deadline, and that is all it needs.
+type timeLimit struct {
+	context.Context
+	at time.Time
+}
+
+func (l timeLimit) Deadline() (time.Time, bool) { return l.at, true }
 
 func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1} // the relay's limits end what is dead; the option costs system calls
 	d.SetMultipathTCP(false)
-	return d.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
+	return d.DialContext(ctx, "tcp", to.String()) // DialTCP would bind first, and take a port for itself alone
 }

@@ -34,7 +34,9 @@ type Door struct {
 	deps    Deps
 	recheck chan struct{} // of capacity 1: a check may be due earlier than it was
 
-	served sync.WaitGroup // one for each connection and for each Serve
+	served sync.WaitGroup  // one for each connection and for each Serve
+	life   context.Context // of all connections: the parent of what connects to nodes
+	die    context.CancelFunc
 
 	mu        sync.Mutex // guards what follows
 	table     table
@@ -59,8 +61,9 @@ func New(o Options, d Deps) (*Door, error) {
 	if d.Check == nil {
 		d.Check = askReady
 	}
+	life, die := context.WithCancel(context.Background())
 	return &Door{
-		opts: o, deps: d, recheck: make(chan struct{}, 1),
+		opts: o, deps: d, life: life, die: die, recheck: make(chan struct{}, 1),
 		table: table{opts: o, open: map[*conn]struct{}{}}, listeners: map[net.Listener]struct{}{},
 	}, nil
 }
@@ -215,6 +218,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		}
 		go func() {
 			d.served.Wait()
+			d.die()
 			close(d.idle)
 		}()
 	}
@@ -248,7 +252,7 @@ func (d *Door) Carried() (n int) {
 // come. Those that are just being connected to a node see it when they are.
 func (d *Door) cutAll(forGood bool) {
 	d.mu.Lock()
-	d.cutting = forGood
+	d.cutting = d.cutting || forGood
 	var carried, own, waiting []*conn
 	for c := range d.table.open {
 		c.cut = true
@@ -265,6 +269,9 @@ func (d *Door) cutAll(forGood bool) {
 		d.table.dequeue(c, Closing)
 	}
 	d.mu.Unlock()
+	if forGood {
+		d.die() // what is connecting sees that
+	}
 	for _, c := range carried {
 		c.relay.CutOff()
 	}

@@ -215,6 +215,9 @@ func (t *table) requeue(kept []*conn) {
 func (t *table) missed(c *conn, now time.Time) (changed *node) {
 	n := c.node
 	t.vacate(c)
+	if c.cut {
+		return nil // which the node cannot help
+	}
 	c.tried = append(c.tried, n)
 	n.count.connectErrors++
 	t.all.connectErrors++

@@ -19,9 +19,10 @@ type inlet struct {
 	attempt func(fd uintptr) bool // tryRead, made once
 	ahead   []byte                // is put into the buffer before what is read
 
-	buf *[copySize]byte
-	n   int
-	err error
+	buf  *[copySize]byte // between two reads that do not wait
+	n    int             // bytes in buf that read has not returned
+	err  error
+	done bool // n and err tell of something that read has not returned
 }
 
 func (in *inlet) open(s *side) error {
@@ -34,24 +35,23 @@ func (in *inlet) open(s *side) error {
 	return err
 }
 
-// read returns a buffer that the caller gives back if n > 0. What is ahead counts
-// with what was read, and not without.
-func (in *inlet) read() (buf *[copySize]byte, n int, err error) {
-	if in.rc != nil {
-		if in.buf == nil && in.err == nil { // else ready has read it
-			if err := in.rc.Read(in.attempt); err != nil {
-				return nil, 0, err
-			}
+// read returns bytes that stay until the next read. What is ahead comes with what
+// was read, and not without.
+func (in *inlet) read() ([]byte, error) {
+	switch {
+	case in.done: // ready has read it
+	case in.rc != nil:
+		if err := in.rc.Read(in.attempt); err != nil {
+			return nil, err
 		}
-		return in.take()
+	default:
+		in.receive(in.conn.Read)
 	}
-	buf = buffers.Get().(*[copySize]byte)
-	k := copy(buf[:], in.ahead)
-	if n, err = in.conn.Read(buf[k:]); n == 0 {
-		buffers.Put(buf)
-		return nil, 0, err
+	in.done = false
+	if in.n == 0 {
+		return nil, in.err
 	}
-	return buf, k + n, err
+	return in.buf[:in.n], in.err
 }
 
 // ready reads what has come already, for read to return it; false: nothing has,
@@ -67,34 +67,39 @@ func (in *inlet) ready() (ok bool) {
 	return ok && err == nil
 }
 
-func (in *inlet) take() (buf *[copySize]byte, n int, err error) {
-	buf, n, err = in.buf, in.n, in.err
-	in.buf, in.n, in.err = nil, 0, nil
-	return buf, n, err
-}
-
 // tryRead reads what there is; false: nothing yet.
 func (in *inlet) tryRead(fd uintptr) bool {
-	buf := buffers.Get().(*[copySize]byte)
-	k := copy(buf[:], in.ahead)
-	for {
-		in.n, in.err = syscall.Read(int(fd), buf[k:])
-		if !errors.Is(in.err, syscall.EINTR) {
-			break
+	in.receive(func(b []byte) (int, error) {
+		n, err := rawRead(fd, b)
+		if n == 0 && err == nil {
+			err = io.EOF
 		}
+		return n, err
+	})
+	if errors.Is(in.err, syscall.EAGAIN) {
+		in.done = false
+		in.release()
 	}
+	return in.done
+}
+
+// receive reads into the buffer, behind what is ahead.
+func (in *inlet) receive(read func([]byte) (int, error)) {
+	if in.buf == nil {
+		in.buf = buffers.Get().(*[copySize]byte)
+	}
+	k := copy(in.buf[:], in.ahead)
+	in.n, in.err = read(in.buf[k:])
 	if in.n > 0 {
-		in.buf, in.n = buf, k+in.n
-		return true
+		in.n += k
 	}
-	buffers.Put(buf)
-	in.n = 0
-	switch {
-	case errors.Is(in.err, syscall.EAGAIN):
-		in.err = nil
-		return false
-	case in.err == nil:
-		in.err = io.EOF
+	in.done = true
+}
+
+// release gives the buffer back; what read returned is gone.
+func (in *inlet) release() {
+	if in.buf != nil {
+		buffers.Put(in.buf)
+		in.buf = nil
 	}
-	return true
 }

@@ -20,6 +20,7 @@ type direction struct {
 	src, dst *side
 	back     *direction // the other way
 	inlet    inlet
+	outlet   outlet
 	moved    atomic.Int64 // bytes of src written to dst
 	ended    atomic.Bool  // src has ended and dst was told
 
@@ -30,7 +31,14 @@ type direction struct {
 // run moves bytes until src ends, and tells dst that it has unless that is
 // about to be closed.
 func (d *direction) run() error {
+	if err := errors.Join(d.inlet.open(d.src), d.outlet.open(d.dst)); err != nil {
+		return err
+	}
+	defer d.inlet.release()
 	if err := d.moveEarly(); err != nil {
+		return err
+	}
+	if err := d.moveFirst(); err != nil {
 		return err
 	}
 	if err := d.moveAll(); err != nil {
@@ -62,7 +70,7 @@ func (d *direction) takeFirst() []byte {
 
 // write writes b, whose beginning was not src's.
 func (d *direction) write(b []byte, beginning int) error {
-	n, err := d.dst.writer().Write(b)
+	n, err := d.outlet.write(b)
 	d.moved.Add(int64(max(n-beginning, 0)))
 	return err
 }
@@ -70,19 +78,11 @@ func (d *direction) write(b []byte, beginning int) error {
 // moveAll copies small pieces through a buffer, and lets the kernel splice
 // once a bulk transfer is under way.
 func (d *direction) moveAll() error {
-	if err := d.inlet.open(d.src); err != nil {
-		return err
-	}
-	if err := d.moveFirst(); err != nil {
-		return err
-	}
 	for full := 0; ; {
-		buf, n, err := d.inlet.read()
-		if n > 0 {
-			werr := d.write(buf[:n], 0)
-			buffers.Put(buf)
-			if werr != nil {
-				return werr
+		b, err := d.inlet.read()
+		if len(b) > 0 {
+			if err := d.write(b, 0); err != nil {
+				return err
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -91,13 +91,14 @@ func (d *direction) moveAll() error {
 		if err != nil {
 			return err
 		}
-		if full++; n < copySize {
+		if full++; len(b) < copySize {
 			full = 0
 		}
 		if full < fullReads || d.src.tcp == nil || d.dst.tcp == nil {
 			continue
 		}
 		full = 0
+		d.inlet.release()
 		if end, err := d.splice(); end || err != nil {
 			return err
 		}
@@ -117,13 +118,12 @@ func (d *direction) moveFirst() error {
 		}
 		defer func() { _ = d.src.conn.SetReadDeadline(time.Time{}) }() // a closed one says so when it is read
 	}
-	buf, n, err := d.inlet.read()
+	b, err := d.inlet.read()
 	d.inlet.ahead = nil
 	first := d.takeFirst()
 	switch {
-	case n > 0:
-		defer buffers.Put(buf)
-		return d.write(buf[:n], len(first))
+	case len(b) > 0:
+		return d.write(b, len(first))
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF): // the end is read once more
 		return d.write(first, len(first))
 	default:
