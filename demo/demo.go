@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/bench/origin"
 	"github.com/cachenode/cachenode/peer"
 )
@@ -259,25 +259,36 @@ func (d *Demo) key(ctx context.Context, g *errgroup.Group, k byte) {
 		d.start(i)
 	case k == 'k' && c.up:
 		d.procs.signal(i, syscall.SIGKILL)
-	case k == 'd' && c.up && n.Member == "draining":
-		args := []string{"undrain", n.Name, "--data", d.watch.dirs[i]}
-		g.Go(func() error { d.command(ctx, args); return nil })
 	case k == 'd' && c.up:
-		args := []string{"drain", n.Name, "--detach", "--yes", "--data", d.watch.dirs[i]}
-		g.Go(func() error { d.command(ctx, args); return nil })
+		name, dir, back := n.Name, d.watch.dirs[i], n.Member == "draining"
+		g.Go(func() error {
+			if err := drain(ctx, name, dir, back); err != nil {
+				d.report(ctx, fmt.Sprintf("%s cannot do that: %v", name, err))
+			}
+			return nil
+		})
 	}
 }
 
-// command runs a command of the command line, as the user could, and tells if it
-// fails.
-func (d *Demo) command(ctx context.Context, args []string) {
-	b, err := exec.CommandContext(ctx, d.o.Program, args...).CombinedOutput()
-	if err == nil || ctx.Err() != nil {
-		return
+// drain takes a node out of service, or back.
+func drain(ctx context.Context, name, dir string, back bool) error {
+	c, err := admin.DialDir(ctx, dir)
+	if err != nil {
+		return err
 	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	defer c.Close()
+	if back {
+		_, err = c.Undrain(ctx, name)
+	} else {
+		_, err = c.Drain(ctx, name, admin.DrainOrder{Message: "demo"})
+	}
+	return err
+}
+
+// report brings news to the loop.
+func (d *Demo) report(ctx context.Context, text string) {
 	select {
-	case d.news <- strings.Join(args[:2], " ") + ": " + text:
+	case d.news <- text:
 	case <-ctx.Done():
 	}
 }

@@ -85,7 +85,6 @@ func TestCommandsOfDeployExist(t *testing.T) {
 		}
 		return text
 	}
-	_, usage := n.command("--help")
 	checked := 0
 	for _, name := range []string{"cachenode.service", "cachenode.openrc", "cachenode.confd", "Dockerfile", "compose.yaml", "rolling-upgrade", "README.md"} {
 		text := read(t, deployed+name)
@@ -102,9 +101,6 @@ func TestCommandsOfDeployExist(t *testing.T) {
 				}
 				checked++
 				text := help(command)
-				if text == "" && strings.HasSuffix(command[0], "drain") && !strings.Contains(usage, "drain") {
-					continue // being built
-				}
 				if text == "" {
 					t.Errorf("%s: there is no command %q", name, command)
 					continue
@@ -299,10 +295,10 @@ func TestRollingUpgrade(t *testing.T) {
 	}{
 		{
 			"all, the holder last", "", all, 0,
-			"n2 drain, n2 true, n2 restart, n2 undrain, n3 drain, n3 true, n3 restart, n3 undrain, n1 drain, n1 true, n1 restart, n1 undrain",
+			"n2 drain, n2 true, n2 restart, n3 drain, n3 true, n3 restart, n1 drain, n1 true, n1 restart",
 			"n1: upgrade 3 of 3\nall 3 are upgraded\n",
 		},
-		{"one that does not drain", "n3.refuses", all, 1, "n2 drain, n2 true, n2 restart, n2 undrain, n3 drain, n3 undrain", "error: n3 did not drain: nothing was replaced there"},
+		{"one that does not drain", "n3.refuses", all, 1, "n2 drain, n2 true, n2 restart, n3 drain, n3 undrain", "error: n3 did not drain: nothing was replaced there"},
 		{"one that cannot be replaced", "", []string{"--replace", "false", "n1", "n2"}, 1, "n2 drain, n2 false, n2 undrain", "error: the program on n2 could not be replaced"},
 		{"one that does not return", "n2.stays-away", all, 1, "n2 drain, n2 true, n2 restart", "error: n2 is not back after 1s"},
 		{"dry run", "", append([]string{"--dry-run"}, all...), 0, "", "nothing was changed"},
@@ -333,6 +329,7 @@ func TestRollingUpgradeOfALameCluster(t *testing.T) {
 	t.Parallel()
 	wants(t, "awk")
 	f := newFleet(t)
+	f.set("n1.refuses") // its drain passes the deadline
 	must(t, os.WriteFile(filepath.Join(f.dir, "n3"), []byte("dead\n"), 0o600))
 	code, out, done := f.upgrade("--replace", "true", "n1", "n2")
 	if code != 1 || done != "" || !strings.Contains(out, "members that have failed or drain") {
