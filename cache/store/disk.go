@@ -171,6 +171,7 @@ func (d *disk) openFiles() error {
 		return err
 	}
 	d.log.Error("stored objects are damaged and set aside; starting empty", "dir", d.dir, "err", err)
+	_ = d.state.f.Close() // nothing in it counts any more
 	if err := d.setAside(); err != nil {
 		return err
 	}
@@ -197,6 +198,9 @@ func (d *disk) tryOpen() (err error) {
 	if err != nil {
 		return err
 	}
+	if st.Boot == 1 && holdsObjects(d.dir) {
+		return &damageError{errors.New("state file is missing or empty, and the keys of what is stored with it")}
+	}
 	d.unclean = !st.Clean
 	d.s.seed = st.Seed
 	d.s.ids.start(st.Boot)
@@ -219,6 +223,16 @@ func (d *disk) tryOpen() (err error) {
 	}
 	d.aside = asideSize(d.dir)
 	return d.state.opened()
+}
+
+// holdsObjects reports whether an earlier start has left anything in dir.
+func holdsObjects(dir string) bool {
+	for _, pattern := range []string{"index/*.sst", "segments/*" + segmentSuffix, "segments/*" + ownSuffix} {
+		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 { // the pattern is well-formed
+			return true
+		}
+	}
+	return false
 }
 
 // asideSize is the space that what was set aside takes.

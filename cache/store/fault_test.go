@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -421,6 +422,54 @@ func TestForeignStateStartsEmpty(t *testing.T) {
 	}
 	if aside := files(t, o.Dir, "MANIFEST"); len(aside) != 2 {
 		t.Errorf("the old index is not set aside: %v", aside)
+	}
+}
+
+// What is lost with a file that is missing or cut off is set aside with a word,
+// never dropped in silence.
+func TestLostFilesAreTold(t *testing.T) {
+	for name, lose := range map[string]func(dir string) error{
+		"no state":       func(dir string) error { return os.Remove(filepath.Join(dir, "segments", "state")) },
+		"empty state":    func(dir string) error { return os.Truncate(filepath.Join(dir, "segments", "state"), 0) },
+		"no manifest":    func(dir string) error { return os.Remove(filepath.Join(dir, "index", "MANIFEST")) },
+		"empty manifest": func(dir string) error { return os.Truncate(filepath.Join(dir, "index", "MANIFEST"), 0) },
+		"bare manifest":  func(dir string) error { return os.Truncate(filepath.Join(dir, "index", "MANIFEST"), 8) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told bytes.Buffer
+			o := options(t)
+			again := func() *store.Store {
+				told.Reset()
+				s, err := store.New(o, slog.New(slog.NewTextHandler(&told, nil)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = s.Close() }) // Close is idempotent
+				return s
+			}
+			s := again()
+			keys := fill(t, s, 10, 100)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := lose(o.Dir); err != nil {
+				t.Fatal(err)
+			}
+			s = again()
+			if !strings.Contains(told.String(), "set aside") {
+				t.Errorf("the log has %q", told.String())
+			}
+			if n := check(t, s, keys, 100); n != 0 {
+				t.Errorf("%d are there", n)
+			}
+			keys = fill(t, s, 10, 100)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n := check(t, again(), keys, 100); n != len(keys) || strings.Contains(told.String(), "set aside") {
+				t.Errorf("%d of those stored since are there: %s", n, told.String())
+			}
+		})
 	}
 }
 

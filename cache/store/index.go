@@ -23,7 +23,12 @@ type index struct {
 // openIndex opens badger in dir. What badger only finds by dying is looked for
 // first; a panic of it is an error.
 func openIndex(dir string, memtable, table int64) (x *index, err error) {
-	if err := checkTables(dir); err != nil {
+	o := indexOptions(dir, memtable, table)
+	tables, err := checkTables(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkManifest(o, tables); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -31,7 +36,7 @@ func openIndex(dir string, memtable, table int64) (x *index, err error) {
 			x, err = nil, fmt.Errorf("badger panics: %v", p)
 		}
 	}()
-	db, err := badger.Open(indexOptions(dir, memtable, table))
+	db, err := badger.Open(o)
 	if err != nil {
 		return nil, err
 	}
@@ -70,18 +75,39 @@ const minMemtable = 1 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checkTables reads the footer of each table: badger dies of a truncated one.
-func checkTables(dir string) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+// checkManifest looks for a manifest that has lost its tables: badger would
+// delete them all without a word. A single table may be one that a crash has
+// kept from being entered; what is in it is in the log of its memtable too.
+func checkManifest(o badger.Options, tables int) error {
+	logs, err := filepath.Glob(filepath.Join(o.Dir, "*.mem"))
+	if tables == 0 || tables == 1 && len(logs) > 0 || err != nil {
+		return err
+	}
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
 	if err != nil {
 		return err
 	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	if err == nil && len(m.Tables) == 0 {
+		err = errors.New("the manifest names no tables, though there are some")
+	}
+	return err
+}
+
+// checkTables reads the footer of each table, as badger dies of a truncated
+// one, and counts them.
+func checkTables(dir string) (int, error) {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return 0, err
+	}
 	for _, path := range tables {
 		if err := checkTable(path); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+			return 0, fmt.Errorf("%s: %w", filepath.Base(path), err)
 		}
 	}
-	return nil
+	return len(tables), nil
 }
 
 var errTable = errors.New("damaged table")
