@@ -72,6 +72,7 @@ func showDemo(cmd *cobra.Command, o demo.Options) error {
 	signals := make(chan os.Signal, 4) // more at a time say nothing new
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	defer survivePipes()()
 	d, err := demo.New(o)
 	if e, ok := errors.AsType[*demo.AddressError](err); ok {
 		return &coded{err: e, code: exitFailure, hint: e.Hint()}

@@ -48,6 +48,8 @@ func run(cmd *cobra.Command, s *settings) error {
 	signals := make(chan os.Signal, 4) // more at a time say nothing new
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
+	defer survivePipes()()
+	said := messages(cmd.ErrOrStderr())
 
 	o, err := s.mustLoad(cmd)
 	if err != nil {
@@ -55,7 +57,7 @@ func run(cmd *cobra.Command, s *settings) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(o.Log.Level.Level())
-	log := newLog(cmd.ErrOrStderr(), o.Log.Format, level)
+	log := newLog(said, o.Log.Format, level)
 	n, err := node.New(cmd.Context(), o, node.Deps{
 		Log: log, Level: level, Version: version(), ConfigFile: s.path(),
 		Load: func() (node.Options, error) { return s.again(cmd) },
@@ -68,7 +70,7 @@ func run(cmd *cobra.Command, s *settings) error {
 		log.Warn("check the configuration", "warning", w)
 	}
 	if !underServiceManager() {
-		greet(cmd.ErrOrStderr(), n)
+		greet(said, n)
 	}
 
 	ctx, stop := context.WithCancel(cmd.Context())
@@ -77,7 +79,7 @@ func run(cmd *cobra.Command, s *settings) error {
 	aside.Go(func() { node.KeepMemory(ctx, o, log) })
 	ended := make(chan struct{})
 	aside.Go(func() {
-		c := &controls{node: n, out: cmd.ErrOrStderr(), stop: stop}
+		c := &controls{node: n, out: said, stop: stop}
 		c.obey(signals, ended)
 	})
 	err = n.Run(ctx)
