@@ -289,8 +289,9 @@ func (x *exchange) fromFlight(fl *flight) {
 	} else {
 		x.setFields(fl.header)
 	}
-	if fl.fill.missing.Len > 0 {
-		x.setFields(m.Header) // of the combined response
+	if fl.fill.missing.Len > 0 { // it is the combined response
+		delete(x.w.Header(), "Content-Range")
+		x.setFields(m.Header)
 	}
 	x.deliver(m, src, answer)
 	x.finishTrailers(fl)
