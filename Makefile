@@ -17,7 +17,7 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo run test race fuzz lint bench performance ci docs docs-check bpf bpf-check man completions install clean
+.PHONY: build demo run test race fuzz lint bench performance failover ci docs docs-check bpf bpf-check man completions install clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cachenode ./cmd/cachenode
@@ -63,6 +63,14 @@ PERF_DOC    ?= docs/performance.md
 
 performance: build
 	$(GO) run ./internal/perfdoc -program ./bin/cachenode -doc $(PERF_DOC) -duration $(PERF_DUR) -rounds $(PERF_ROUNDS)
+
+# The table of docs/failover.md, with namespaces of root. Some rows of it:
+# make failover FAILOVER_ROWS=Drain
+FAILOVER_MEASURE ?= 5
+FAILOVER_ROWS    ?=
+
+failover:
+	FAILOVER_MEASURE=$(FAILOVER_MEASURE) $(GO) test -count=1 -v -timeout 2h -run 'TestMeasure/$(FAILOVER_ROWS)' ./internal/failover
 
 ci:
 	.ci/run
