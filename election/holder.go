@@ -21,7 +21,8 @@ type holding struct {
 	repeats    int       // of the burst, done
 	defended   time.Time
 	offerAt    time.Time     // no offer before
-	leaving    time.Time     // since when a drain waits for connections
+	leaving    time.Time     // since when a hand-over has been wanted
+	waits      bool          // it would cut connections
 	waiting    []func(error) // those who wait with it
 }
 

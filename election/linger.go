@@ -94,6 +94,9 @@ func (m *machine) tickLinger(now time.Time) {
 	if l == nil {
 		return
 	}
+	if m.draining() {
+		l.until = now.Add(m.t.linger) // the drain has a deadline of its own
+	}
 	if !now.Before(l.until) {
 		m.log.Warn("time is up for connections at the virtual ip that outlived its move, they are cut", "connections", m.connections())
 		m.endLinger()
@@ -204,10 +207,12 @@ func (m *machine) steer(now time.Time, term uint64) {
 	m.log.Info("packets of connections that this node does not have are sent on", "to", m.name(id), "mac", mac.String())
 }
 
-// mustWait reports whether a node that drains keeps the address for now, since
+// mustWait reports whether a node that leaves keeps the address for now, since
 // its connections would not outlive a hand-over.
 func (m *machine) mustWait(now time.Time) bool {
 	h := &m.holding
+	waited := h.waits
+	h.waits = false
 	if !m.can.steers || m.stop || m.t.linger <= 0 {
 		return false
 	}
@@ -215,17 +220,15 @@ func (m *machine) mustWait(now time.Time) bool {
 	if err != nil || m.keeps(to) {
 		return false
 	}
-	first := h.leaving.IsZero()
-	if first {
+	if h.leaving.IsZero() {
 		h.leaving = now
 	}
-	if now.Sub(h.leaving) >= m.t.linger || m.connections() == 0 {
-		return false
+	late := now.Sub(h.leaving) >= m.t.linger && !m.draining() // a drain ends connections itself
+	h.waits = !late && m.connections() > 0
+	if h.waits && !waited {
+		m.log.Warn("a hand-over of the virtual ip would cut its connections: it waits for their end", "to", m.name(to), "reason", m.obstacle())
 	}
-	if first {
-		m.log.Warn("a hand-over of the virtual ip would cut its connections: it waits for their end", "to", m.name(to), "for", m.t.linger, "reason", m.obstacle())
-	}
-	return true
+	return h.waits
 }
 
 // obstacle says why a hand-over cuts connections.

@@ -94,6 +94,20 @@ func TestConnectionsHaveADeadline(t *testing.T) {
 	})
 }
 
+// A drain has a deadline of its own, which may be later.
+func TestConnectionsOfADrainHaveItsDeadline(t *testing.T) {
+	inSteeringCluster(t, 2, func(c *cluster, n []*host) {
+		n[0].rec.Connect(5)
+		c.Drain(n[0].index, peer.Draining)
+		c.WaitHolder(n[1].index)
+		c.Stay(3 * DefaultOptions().Linger.D())
+		n[0].wantLog("stay")
+		n[0].rec.Connect(0) // the drain has cut them
+		time.Sleep(2 * time.Second)
+		n[0].wantLog("stay", `release to ""`)
+	})
+}
+
 // The last holder sends to the one before, which sends on; when that one is
 // through it sends to the first.
 func TestConnectionsOfSeveralHolders(t *testing.T) {
@@ -219,11 +233,14 @@ func TestDrainWaitsForConnections(t *testing.T) {
 				c.Drain(n[0].index, peer.Draining)
 				left := make(chan error, 1)
 				go func() { left <- n[0].e.Leave(c.ctx) }()
-				c.Stay(time.Minute)
+				c.Stay(3 * DefaultOptions().Linger.D())
+				if !n[0].e.Status().Waits {
+					t.Error("its status does not say that it waits")
+				}
 				n[0].rec.Connect(0)
 				c.WaitHolder(n[1].index)
-				if err := <-left; err != nil {
-					t.Error(err)
+				if err := <-left; err != nil || n[0].e.Status().Waits {
+					t.Errorf("error %v, status %+v", err, n[0].e.Status())
 				}
 				n[0].wantLog(`hold from ""`, `release to "`+n[1].id+`"`)
 			})
@@ -231,7 +248,8 @@ func TestDrainWaitsForConnections(t *testing.T) {
 	}
 }
 
-func TestDrainDoesNotWaitForEver(t *testing.T) {
+// Without a drain that would end them, connections are waited for so long only.
+func TestLeaveDoesNotWaitForEver(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
 		c.steering, c.linger = true, time.Minute
 		for _, h := range c.nodes {

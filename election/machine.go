@@ -143,6 +143,11 @@ func (m *machine) willing() bool {
 	return me != nil && me.Priority != 0 && me.State == peer.Alive && !m.stop
 }
 
+func (m *machine) draining() bool {
+	me := m.view.Me()
+	return me != nil && me.State == peer.Draining
+}
+
 // occupied reports whether somebody holds the address and is heard.
 func (m *machine) occupied(now time.Time) bool {
 	return m.state.Holds() || m.holder != "" && now.Before(m.heard.Add(m.t.silence))

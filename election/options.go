@@ -46,10 +46,10 @@ type Options struct {
 	// this process hangs or dies. It is renewed eight times as often.
 	Lease units.Duration `yaml:"lease"`
 	// Linger is how long connections that were made through this node go on, at
-	// the most, after it handed the virtual IP to another member; a node that stops
-	// cuts them after its stop_timeout. Where the hand-over cannot keep them (it
-	// takes Linux 6.6 and CAP_BPF on the next holder), a drain waits as long for
-	// their end before it moves the virtual IP. 0 cuts them at once.
+	// the most, after it was told to move the virtual IP to another member; those of
+	// a node that drains or stops go on until the deadline of that. Where a hand-over
+	// cannot keep them (the next holder needs Linux 6.6 and CAP_BPF), a drain waits
+	// for their end before it moves the virtual IP. 0 cuts them at once.
 	Linger units.Duration `yaml:"linger"`
 	// Hooks are told when this node takes the virtual IP or gives it up.
 	Hooks []Hook `yaml:"hooks"`

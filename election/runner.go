@@ -77,9 +77,12 @@ type Status struct {
 	Holder string    `json:"holder"` // ID; empty: nobody, or not known
 	// Lingering says that the node has handed the address over and has connections
 	// at it still.
-	Lingering bool   `json:"lingering"`
-	Last      string `json:"last"`   // ID of the last holder
-	Voters    int    `json:"voters"` // members that count for a quorum
+	Lingering bool `json:"lingering"`
+	// Waits says that the node would hand the address over, but waits for the end of
+	// connections which that would cut.
+	Waits  bool   `json:"waits"`
+	Last   string `json:"last"`   // ID of the last holder
+	Voters int    `json:"voters"` // members that count for a quorum
 	// Transitions is how often this node took the address.
 	Transitions uint64 `json:"transitions"`
 }
@@ -155,7 +158,8 @@ func (e *Election) Run(ctx context.Context) error {
 func (e *Election) Move(ctx context.Context, id string) error { return e.order(ctx, order{to: id}) }
 
 // Leave hands the address to the first member that is willing, like Move. If
-// that would cut connections it waits for their end first, for Linger at the most.
+// that would cut connections it waits for their end first: for Linger at the most,
+// and while the node drains until that ends them.
 func (e *Election) Leave(ctx context.Context) error { return e.order(ctx, order{leave: true}) }
 
 // Stop hands the address over if this node holds it, and claims it no more. It
@@ -296,7 +300,7 @@ func (e *Election) publish() {
 	m := e.m
 	s := Status{
 		State: m.state, Since: m.since, Reason: m.reason, Term: m.term,
-		Holder: m.holder, Lingering: m.lingering != nil, Last: m.last, Voters: len(m.counted), Transitions: m.Transitions,
+		Holder: m.holder, Lingering: m.lingering != nil, Waits: m.state.Holds() && m.holding.waits, Last: m.last, Voters: len(m.counted), Transitions: m.Transitions,
 	}
 	if old := e.status.Load(); *old == s {
 		return

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cachenode/cachenode/peer"
 )
 
 // Why a hand-over did not take place.
@@ -95,10 +93,9 @@ func (m *machine) sendOffer() {
 // tickYield begins the hand-over of a node that drains or stops, repeats an
 // offer that may have been lost, and ends one that was not taken.
 func (m *machine) tickYield(now time.Time) {
-	me := m.view.Me()
-	leaving := m.stop || me != nil && me.State == peer.Draining || m.holding.waiting != nil
+	leaving := m.stop || m.draining() || m.holding.waiting != nil
 	if !leaving {
-		m.holding.leaving = time.Time{}
+		m.holding.leaving, m.holding.waits = time.Time{}, false
 	}
 	switch y := m.yield; {
 	case y == nil && leaving && !now.Before(m.holding.offerAt):

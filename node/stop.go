@@ -57,7 +57,7 @@ func (n *Node) stop() {
 		defer close(telling)
 		n.keepManager(ctx)
 	}()
-	n.moveOn(all)
+	n.moveOn(ctx)
 
 	err := n.shutDoors(ctx)
 	if err != nil {
@@ -83,13 +83,13 @@ func (n *Node) endProxy(ctx context.Context) (err error) {
 // moveOn has clients go elsewhere before the listeners close: the virtual IP is
 // another node's, and the others have heard that this one goes.
 func (n *Node) moveOn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, handoverTime)
-	defer cancel()
 	since := n.drainer.now.Load().began // zero: it served until now
 	if since.IsZero() {
 		since = time.Now()
 	}
 	n.vip.leave(ctx)
+	ctx, cancel := context.WithTimeout(ctx, handoverTime)
+	defer cancel()
 	if n.cluster != nil && len(n.cluster.View().Others()) > 0 {
 		wait(ctx, spreadTime-time.Since(since))
 	}

@@ -237,21 +237,30 @@ func (v *vip) close() error {
 	return nil
 }
 
-// leave hands the address to another member, as soon as that cuts no connections.
-// With none that is willing this node keeps it until the end.
+// leave hands the address to another member. Where that would cut connections, it
+// waits for their end until ctx ends. With none that is willing this node keeps it
+// until the end.
 func (v *vip) leave(ctx context.Context) {
 	s := v.now.Load()
 	if s == nil || !s.e.Status().State.Holds() {
 		return
 	}
-	err := s.e.Leave(ctx)
+	soon, cancel := context.WithTimeout(ctx, handoverTime)
+	defer cancel()
+	err := s.e.Leave(soon)
+	if errors.Is(err, context.DeadlineExceeded) && s.e.Status().Waits {
+		err = s.e.Leave(ctx)
+	}
 	if err != nil && !errors.Is(err, election.ErrNotHolder) {
 		v.n.log.Info("keep the virtual ip for now", "reason", err.Error())
 	}
 }
 
-// end gives the address up, for good.
+// end gives the address up, for good; the next one has its time to take it also
+// when that of the stop is over.
 func (v *vip) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTime)
+	defer cancel()
 	if s := v.now.Load(); s != nil {
 		if err := s.e.Stop(ctx); err != nil && !errors.Is(err, election.ErrNotHolder) {
 			v.n.log.Warn("give up the virtual ip", "error", err)
