@@ -24,7 +24,7 @@ type State uint8
 const (
 	Up       State = iota
 	Draining       // gets new connections only when no other node is up
-	Down           // its connections are reset at once
+	Down           // its connections are reset, unless it answers all the same
 )
 
 func (s State) String() string {

@@ -73,6 +73,8 @@ func (d *Door) check(ctx context.Context, b Backend) {
 	limited, cancel := context.WithTimeout(ctx, d.opts.Check.Timeout.D())
 	defer cancel()
 	err := d.deps.Check(limited, b)
+	var lost []*conn
+	defer func() { abort(lost) }()
 	d.change(func(now time.Time) (changed []*node) {
 		n := d.table.find(b.ID)
 		if n == nil {
@@ -87,6 +89,9 @@ func (d *Door) check(ctx context.Context, b Backend) {
 		if o == failed {
 			n.count.checksFailed++
 			d.table.all.checksFailed++
+			if n.State == Down { // the cluster and we are of one mind
+				lost = d.table.lose(nil, n)
+			}
 		}
 		n.health.check(o, d.opts.Check)
 		if n.update(now) {
@@ -142,9 +147,12 @@ func describe(err error, took time.Duration) lastCheck {
 	return l
 }
 
-// askReady is the check by HTTP: GET /readyz at the node's own address.
-func askReady(ctx context.Context, b Backend) error {
-	nc, err := dial(ctx, b.Addr)
+// askReady is the check by HTTP: GET /readyz at the node's own address, which has
+// to be connected to within a time of its own.
+func askReady(ctx context.Context, b Backend, within time.Duration) error {
+	connect, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	nc, err := dial(connect, b.Addr)
 	if err != nil {
 		return err
 	}

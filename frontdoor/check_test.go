@@ -56,7 +56,7 @@ func TestAskReady(t *testing.T) {
 			}()
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			err = askReady(ctx, Backend{Addr: netip.MustParseAddrPort(ln.Addr().String())})
+			err = askReady(ctx, Backend{Addr: netip.MustParseAddrPort(ln.Addr().String())}, patience)
 			if got := outcomeOf(err); got != c.want {
 				t.Errorf("outcome %v (%v), want %v", got, err, c.want)
 			}
@@ -78,7 +78,7 @@ func TestAskReadyWithoutAnAnswer(t *testing.T) {
 	defer ln.Close()
 	for want, addr := range map[string]netip.AddrPort{"L7TOUT": netip.MustParseAddrPort(ln.Addr().String()), "L4CON": deadAddr(t)} {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		err := askReady(ctx, Backend{Addr: addr})
+		err := askReady(ctx, Backend{Addr: addr}, patience)
 		cancel()
 		if l := describe(err, 0); outcomeOf(err) != failed || l.status != want {
 			t.Errorf("described as %+v (%v), want %s", l, err, want)
@@ -198,7 +198,7 @@ func TestAFailedConnectionHasTheNodeCheckedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClinic(t, nil)
 		c.door.SetBackends([]Backend{{ID: "a", Name: "a"}})
-		c.after(500 * time.Millisecond)
+		c.after(250 * time.Millisecond) // between two checks
 		for range 10 { // in the same moment
 			x := &conn{}
 			c.door.arrive(x)

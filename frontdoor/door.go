@@ -59,7 +59,7 @@ func New(o Options, d Deps) (*Door, error) {
 		d.Dial = dial
 	}
 	if d.Check == nil {
-		d.Check = askReady
+		d.Check = func(ctx context.Context, b Backend) error { return askReady(ctx, b, o.ConnectTimeout.D()) }
 	}
 	life, die := context.WithCancel(context.Background())
 	return &Door{
@@ -68,8 +68,9 @@ func New(o Options, d Deps) (*Door, error) {
 	}, nil
 }
 
-// SetBackends tells who the nodes are. Connections of nodes that are down, or no
-// longer among them, are reset.
+// SetBackends tells who the nodes are. Connections of nodes that are no longer
+// among them are reset, and those of nodes that are down once they do not answer
+// a check either.
 func (d *Door) SetBackends(list []Backend) {
 	var lost []*conn
 	d.change(func(now time.Time) (changed []*node) {

@@ -95,7 +95,7 @@ func TestWithoutANodeTheClientIsReset(t *testing.T) {
 
 func TestConnectionsOfADeadNodeAreReset(t *testing.T) {
 	for name, end := range map[string]func(r *rig, a, b *server){
-		"down":     func(r *rig, a, b *server) { a.State = Down; r.set(a, b) },
+		"down":     func(r *rig, a, b *server) { r.silent.Store(a.ID, true); a.State = Down; r.set(a, b) },
 		"vanished": func(r *rig, _, b *server) { r.set(b) },
 		"killed":   func(r *rig, a, _ *server) { r.door.Kill(a.ID) },
 	} {
@@ -118,6 +118,25 @@ func TestConnectionsOfADeadNodeAreReset(t *testing.T) {
 			r.until("the end", func(s Stats) bool { return s.Backend.Sessions == 1 })
 		})
 	}
+}
+
+// What the cluster takes for dead may only be busy: while it answers, nothing is
+// cut, and nothing new goes there.
+func TestConnectionsOfANodeThatAnswersAreKept(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := newServer(t, "a"), newServer(t, "b")
+	r.set(a)
+	old := r.dial()
+	old.mustAsk()
+	a.State = Down
+	r.set(a, b)
+	r.until("checks", func(s Stats) bool { return s.Nodes[0].CheckStatus == "L7OK" && s.Nodes[0].Status == StatusDown })
+	old.mustAsk()
+	if who := r.dial().mustAsk(); who != "b" {
+		t.Errorf("%q answers", who)
+	}
+	r.silent.Store(a.ID, true)
+	old.mustBeReset()
 }
 
 func TestTheListenerComesAndGoes(t *testing.T) {

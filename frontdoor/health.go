@@ -53,6 +53,9 @@ func (h *health) connect(ok bool, c Check) {
 	h.fall(h.misses, c)
 }
 
+// doubtful reports whether the last check or connection failed.
+func (h *health) doubtful() bool { return h.falls > 0 || h.misses > 0 || h.grade == dead }
+
 func (h *health) fall(times int, c Check) {
 	if times >= c.Fall {
 		h.grade = dead

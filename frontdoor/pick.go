@@ -124,11 +124,19 @@ func better(a, b *candidate, how Balance, client netip.Addr) bool {
 	case Source:
 		return distance(a, client) < distance(b, client)
 	default:
-		// With the new one counted, or an idle node would take its first
-		// connections no matter how small its weight is.
-		x, y := int64(a.active+1)*b.weight, int64(b.active+1)*a.weight
+		x, y := a.load()*b.weight, b.load()*a.weight
 		return x < y || x == y && a.turn < b.turn
 	}
+}
+
+// load is what leastconn compares, by weight: the connections with the new one
+// counted, and nothing for an idle node. Otherwise a node of a smaller weight
+// would never get one while others carry few.
+func (c *candidate) load() int64 {
+	if c.active == 0 {
+		return 0
+	}
+	return int64(c.active + 1)
 }
 
 // charge settles roundrobin's accounts when the connection goes to all[at]: of

@@ -56,7 +56,8 @@ func TestPick(t *testing.T) {
 	}{
 		{"a1, a0, a2", 1, ByLeastConn},
 		{"a3 w1, a5 w3, a4 w2", 1, ByLeastConn}, // (3+1)/1, (5+1)/3, (4+1)/2
-		{"a0 w1, a1 w100", 1, ByLeastConn},      // an idle node that is just starting
+		{"a0 w1, a1 w100", 0, ByLeastConn},      // an idle node, whatever its weight
+		{"a1 w1, a3 w100", 1, ByLeastConn},      // one that is just starting
 		{"a1 t7, a1 t5, a1 t6", 1, ByLeastConn}, // whose turn is the longest ago
 		{"a1, a0 tried", 0, ByLeastConn},        // never twice
 		{"a5 m5, a9 m10", 1, ByLeastConn},       // not where it is full

@@ -29,6 +29,8 @@ type rig struct {
 	addr string
 	ln   net.Listener
 
+	silent sync.Map // IDs of nodes that do not answer checks
+
 	mu  sync.Mutex // guards own
 	own []string   // clients that were handed over
 }
@@ -43,7 +45,12 @@ func newRig(t testing.TB, change func(*Options, *Deps)) *rig {
 	o.QueueTimeout = units.Duration(patience)
 	o.SlowStart = 0
 	d := Deps{
-		Check: func(context.Context, Backend) error { return nil },
+		Check: func(_ context.Context, b Backend) error {
+			if _, silent := r.silent.Load(b.ID); silent {
+				return errAnswer
+			}
+			return nil
+		},
 		HandOver: func(c *net.TCPConn) (in, out int64) {
 			defer c.Close()
 			line, err := bufio.NewReader(c).ReadString('\n')

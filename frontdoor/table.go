@@ -49,8 +49,13 @@ func (t *table) set(list []Backend, now time.Time) (lost []*conn, changed []*nod
 		if n.update(now) {
 			changed = append(changed, n)
 		}
-		if b.State == Down {
+		switch {
+		case b.State != Down:
+		case n.health.doubtful():
 			lost = t.lose(lost, n)
+		default:
+			n.checkAt = now // a cluster that is too busy to gossip is no dead node
+			t.divert(n)
 		}
 	}
 	t.known = t.known || len(list) > 0
@@ -70,6 +75,16 @@ func take(nodes []*node, id string) *node {
 }
 
 func (t *table) find(id string) *node { return take(t.nodes, id) }
+
+// divert has those connections go elsewhere that n is just being connected to
+// for.
+func (t *table) divert(n *node) {
+	for c := range t.open {
+		if c.node == n && c.relay == nil && !n.Self {
+			c.lost = true
+		}
+	}
+}
 
 // lose appends the connections of n, which is dead. Those of the own node are not
 // lost, whatever others think of it; those that no byte has gone through yet go
