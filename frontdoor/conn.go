@@ -79,7 +79,7 @@ func (d *Door) carry(c *conn, to Backend) bool {
 		return false
 	}
 	r := relay.New(c.nc, far, relay.Options{
-		IdleTimeout: d.opts.IdleTimeout.D(), HalfCloseTimeout: d.opts.HalfCloseTimeout.D(),
+		IdleTimeout: d.opts.IdleTimeout.D(), HalfCloseTimeout: d.opts.HalfCloseTimeout.D(), PeerTimeout: peerTimeout,
 		First: proxyproto.Append(c.header[:0], c.client, c.local), FirstWait: firstWait,
 	})
 	if !d.reached(c, r) {
@@ -91,6 +91,10 @@ func (d *Door) carry(c *conn, to Backend) bool {
 	d.leave(c, in, out, v.Aborted)
 	return true
 }
+
+// peerTimeout is how long a client or node may acknowledge nothing of what it was
+// sent. Of nodes the cluster knows sooner.
+const peerTimeout = 30 * time.Second
 
 // firstWait is how long the PROXY header waits for the client's first bytes, to
 // go with them: much less than the node gives the client for its first request.

@@ -48,7 +48,7 @@ const (
 	size6 = 2*16 + 2*2
 
 	version = 2 << 4
-	local   = version | 0
+	local   = version // command 0
 	proxied = version | 1
 
 	unspec = 0x00
@@ -65,7 +65,7 @@ type Header struct {
 	Local   netip.AddrPort // where it has connected to
 }
 
-// ErrShort: so far it is a header, and more bytes are needed.
+// ErrShort says that it is a header so far, and that more bytes are needed.
 var ErrShort = errors.New("incomplete PROXY header")
 
 // What is wrong with a header.

@@ -19,6 +19,10 @@ type Options struct {
 	// HalfCloseTimeout is the same once one side has finished sending. It must
 	// be more than 0.
 	HalfCloseTimeout time.Duration
+	// PeerTimeout is how long a peer may answer nothing of what its kernel should
+	// answer, until it is taken for gone; 0 means for ever. One that does not read
+	// answers. It is noticed a quarter of this time late.
+	PeerTimeout time.Duration
 	// MaxLifetime is how long it may live in all; 0 means no limit.
 	MaxLifetime time.Duration
 	// First is what the far side is sent before the client's bytes: in one write
@@ -48,7 +52,7 @@ type Relay struct {
 // Verdict is how a Relay has ended; all false: both sides were done.
 type Verdict struct {
 	TimedOut bool // by the idle limit or the lifetime
-	Aborted  bool // by a reset, an error, Abort or CutOff
+	Aborted  bool // by a reset, an error, a peer that is gone, Abort or CutOff
 	Cut      bool // by CutOff: neither side wanted it
 }
 
@@ -145,11 +149,19 @@ func (r *Relay) end(v Verdict) bool {
 // watch looks whether anything has moved, several times per limit; a relay
 // that stands still lives up to an eighth longer than it may.
 func (r *Relay) watch() {
-	now, progress := time.Now(), r.progress()
+	client, far := lookAt(r.client.tcp), lookAt(r.far.tcp)
+	if most := r.opts.PeerTimeout; most > 0 && max(client.silent, far.silent) >= most {
+		r.Abort()
+		return
+	}
+	// A number that changes whenever a byte moves, also where a long splice has
+	// not yet returned.
+	progress := uint64(r.in.moved.Load()) + uint64(r.out.moved.Load()) + client.moved + far.moved
 	limit := r.opts.IdleTimeout
 	if r.in.ended.Load() || r.out.ended.Load() {
 		limit = min(limit, r.opts.HalfCloseTimeout)
 	}
+	now := time.Now()
 	r.mu.Lock()
 	if progress != r.seen {
 		r.seen, r.since = progress, now
@@ -165,13 +177,17 @@ func (r *Relay) watch() {
 }
 
 func (r *Relay) watchEvery() time.Duration {
-	return min(r.opts.IdleTimeout, r.opts.HalfCloseTimeout) / 8
+	every := min(r.opts.IdleTimeout, r.opts.HalfCloseTimeout) / 8
+	if r.opts.PeerTimeout > 0 {
+		every = min(every, r.opts.PeerTimeout/4)
+	}
+	return every
 }
 
-// progress is a number that changes whenever a byte moves, also where a long
-// splice has not yet returned.
-func (r *Relay) progress() uint64 {
-	return uint64(r.in.moved.Load()) + uint64(r.out.moved.Load()) + kernelProgress(r.client.tcp) + kernelProgress(r.far.tcp)
+// look is what the kernel knows of a connection.
+type look struct {
+	moved  uint64        // bytes received, and bytes that the peer has acknowledged
+	silent time.Duration // how long the peer has answered nothing, while it should
 }
 
 // closeQuietly is for what is given up.
