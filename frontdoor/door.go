@@ -229,13 +229,21 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	d.cutAll(true)
+	d.cutAll(true, everyConn)
 	<-d.idle
 	return ctx.Err()
 }
 
 // Cut ends the connections that there are, and the Door goes on.
-func (d *Door) Cut() { d.cutAll(false) }
+func (d *Door) Cut() { d.cutAll(false, everyConn) }
+
+// CutAt ends those of clients that came to an address of this machine, which it
+// does not have any more.
+func (d *Door) CutAt(local netip.Addr) {
+	d.cutAll(false, func(c *conn) bool { return c.local.Addr() == local })
+}
+
+func everyConn(*conn) bool { return true }
 
 // Carried counts the connections that are not the own node's.
 func (d *Door) Carried() (n int) {
@@ -249,13 +257,17 @@ func (d *Door) Carried() (n int) {
 	return n
 }
 
-// cutAll ends every connection, whatever it is at, and, for good, those that
-// come. Those that are just being connected to a node see it when they are.
-func (d *Door) cutAll(forGood bool) {
+// cutAll ends the connections that are meant, whatever they are at, and, for good,
+// those that come. Those that are just being connected to a node see it when they
+// are.
+func (d *Door) cutAll(forGood bool, meant func(c *conn) bool) {
 	d.mu.Lock()
 	d.cutting = d.cutting || forGood
 	var carried, own, waiting []*conn
 	for c := range d.table.open {
+		if !meant(c) {
+			continue
+		}
 		c.cut = true
 		switch {
 		case c.relay != nil:

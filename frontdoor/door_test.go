@@ -251,3 +251,16 @@ func TestCut(t *testing.T) {
 	r.door.Cut()
 	own.mustBeReset()
 }
+
+// When an address has left the machine, its connections end and no others.
+func TestCutAt(t *testing.T) {
+	r := newRig(t, nil)
+	r.set(newServer(t, "a"))
+	c := r.dial()
+	c.mustAsk()
+	r.door.CutAt(netip.MustParseAddr("127.0.0.2"))
+	c.mustAsk()
+	r.door.CutAt(netip.MustParseAddr("127.0.0.1"))
+	c.mustBeReset()
+	r.dial().mustAsk()
+}

@@ -278,6 +278,9 @@ func (v *vip) changed(s *seat, st election.Status) {
 	if st.Term != before.Term || st.Last != before.Last {
 		v.remember(election.Memory{Term: st.Term, Last: st.Last})
 	}
+	if s.o.Mode == election.ModeLinux && left(&st, s.self()) && !left(&before, s.self()) {
+		v.n.front.door.CutAt(s.o.Prefix().Addr().Unmap())
+	}
 	if st.State.Holds() != before.State.Holds() {
 		v.n.front.poke()
 		event := "lost"
@@ -289,6 +292,15 @@ func (v *vip) changed(s *seat, st election.Status) {
 		})
 	}
 }
+
+// left reports whether the address is at another member and nothing of it here:
+// connections to it are dead then, and no packet will come that says so. While
+// nobody has it, it may come back, and they with it.
+func left(st *election.Status, self string) bool {
+	return !st.State.Holds() && !st.Lingering && st.Holder != "" && st.Holder != self
+}
+
+func (s *seat) self() string { return s.dir.View().Self }
 
 func wait(ctx context.Context, d time.Duration) {
 	select {

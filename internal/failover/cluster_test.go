@@ -177,6 +177,23 @@ func (c *cluster) settle() {
 	c.waitHolder(c.all())
 }
 
+// forgotten waits until no front door has connections any more: the clients are
+// gone, and those that lost their holder without a word are not kept for ever.
+func (c *cluster) forgotten() {
+	c.t.Helper()
+	for i, n := range c.nodes {
+		if n.away || n.proc == nil {
+			continue
+		}
+		eventually(c.t, n.Name+" has no connections of clients that are gone", func() bool {
+			return c.ask(i, func(ctx context.Context, api *admin.Client) bool {
+				f, err := api.FrontDoor(ctx)
+				return err == nil && f.Front.Sessions == 0
+			})
+		})
+	}
+}
+
 // restore ends everything that was done to the cluster.
 func (c *cluster) restore() {
 	c.t.Helper()

@@ -125,6 +125,7 @@ func TestEvents(t *testing.T) {
 					t.Logf("%s: gap %v, last failure after %v, %d failed, %d stale, holder after %v: %v", e.name, o.gap, o.last, o.failed, o.stale, o.holder, o.seen)
 					c.judge(&e, o.check(&e))
 				}
+				c.forgotten()
 			}
 		})
 	}
