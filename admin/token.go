@@ -35,10 +35,10 @@ func LoadOrCreateToken(path string) (string, error) {
 		return "", fmt.Errorf("read the API token: %w", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return "", fmt.Errorf("the API token %s can be read by every user: run chmod 600 on it, or delete it to get a new one", path)
+		return "", fmt.Errorf("the API token %s can be read by every user: run chmod 600 on it, or delete it", path)
 	}
 	if len(token) < minToken || strings.ContainsFunc(token, notTokenRune) {
-		return "", fmt.Errorf("the API token in %s is not usable: want at least %d printable ASCII characters without spaces; delete the file to get a new one", path, minToken)
+		return "", fmt.Errorf("the API token in %s is not usable: want at least %d printable ASCII characters without spaces", path, minToken)
 	}
 	return token, nil
 }

@@ -55,7 +55,7 @@ func (n *Node) sharedProxyPort(own netip.Addr) uint16 {
 func clusterFault(dir string, err error) error {
 	b, ok := errors.AsType[*peer.BindError](err)
 	if !ok {
-		return &Fault{Err: err, Hint: "look at the files in " + dir + ", or run this node on its own with --standalone", Config: true}
+		return &Fault{Err: err, Hint: "move the damaged file out of " + dir + " and join again with the token of a member, or run this node on its own with --standalone", Config: true}
 	}
 	f := &Fault{Err: fmt.Errorf("listen for gossip on %s: %w", b.Addr, cause(b.Err))}
 	switch {

@@ -117,7 +117,19 @@ func TestDamagedIdentityIsAFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := New(context.Background(), o, Deps{Log: slog.New(slog.DiscardHandler)})
-	if err == nil || !IsConfig(err) || !strings.Contains(err.Error(), peer.IdentityName) {
-		t.Errorf("%v", err)
+	if err == nil || !IsConfig(err) || !strings.Contains(err.Error(), peer.IdentityName) || !strings.Contains(HintOf(err), "join again") {
+		t.Errorf("%v; %s", err, HintOf(err))
+	}
+}
+
+func TestDamagedTokenIsAFault(t *testing.T) {
+	o := inCluster(t, "a")
+	path := filepath.Join(o.Data, admin.TokenName)
+	if err := os.WriteFile(path, []byte("\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(context.Background(), o, Deps{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !IsConfig(err) || HintOf(err) != "delete "+path+" to get a new one" {
+		t.Errorf("%v; %s", err, HintOf(err))
 	}
 }

@@ -122,9 +122,10 @@ func (n *Node) dialAllowed(addr netip.AddrPort) error { return n.access.Load().D
 // anything is served.
 func (n *Node) openAdmin(context.Context) error {
 	n.metrics = metrics.New(metrics.Build{Version: n.d.Version}, n.started)
-	token, err := admin.LoadOrCreateToken(filepath.Join(n.o.Data, admin.TokenName))
+	path := filepath.Join(n.o.Data, admin.TokenName)
+	token, err := admin.LoadOrCreateToken(path)
 	if err != nil {
-		return &Fault{Err: err, Config: true}
+		return &Fault{Err: err, Hint: "delete " + path + " to get a new one", Config: true}
 	}
 	d := admin.Deps{
 		Node: view{n}, Metrics: n.metrics, Log: n.log,
