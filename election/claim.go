@@ -149,7 +149,12 @@ func (m *machine) take(now time.Time, term uint64, from string, why Reason) {
 	}
 	m.term, m.holder, m.last, m.heard = term, m.self, m.self, now
 	m.Transitions++
-	m.lingering = nil // hold has ended it
+	if l := m.lingering; l != nil { // hold has ended it
+		m.lingering = nil
+		for _, done := range l.done {
+			done(nil)
+		}
+	}
 	m.enter(now, Announcing, why)
 	m.holding = holding{acked: map[string]time.Time{}, grace: asked, renewed: now, renewAt: now.Add(m.t.renew)}
 	m.log.Info("took the virtual ip", "term", term, "reason", why.String(), "from", from)

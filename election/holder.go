@@ -184,7 +184,7 @@ func (m *machine) withdraw(now time.Time, to string) {
 	if m.yield != nil && m.yield.to == to {
 		planned = to
 	}
-	if planned == "" || m.stop || !m.linger(now, to) {
+	if planned == "" || !m.linger(now, to) {
 		m.fx.release(planned)
 	}
 	m.log.Info("left the virtual ip to another member", "to", to, "term", m.term)

@@ -38,6 +38,7 @@ type lingering struct {
 	countAt time.Time // when connections are counted again
 	renewed time.Time // when the lease was renewed last
 	renewAt time.Time
+	done    []func(error) // those who wait for its end
 }
 
 func (l *lingering) due() time.Time {
@@ -126,11 +127,27 @@ func (m *machine) tickLinger(now time.Time) {
 
 // endLinger ends a stay; what is connected still is cut.
 func (m *machine) endLinger() {
-	if m.lingering == nil {
+	l := m.lingering
+	if l == nil {
 		return
 	}
 	m.lingering = nil
 	m.fx.release("")
+	for _, done := range l.done {
+		done(nil)
+	}
+}
+
+// afterLinger calls done when this node does not stay any more, which is looked
+// at now. The kernel may have bytes to send of connections that a process has
+// closed.
+func (m *machine) afterLinger(now time.Time, done func(error)) {
+	if m.lingering == nil {
+		done(nil)
+		return
+	}
+	m.lingering.done = append(m.lingering.done, done)
+	m.lingering.countAt = now
 }
 
 // connections counts those of this node at the address; when that fails there

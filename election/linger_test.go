@@ -155,15 +155,49 @@ func TestConnectionsOutliveTheNextHolder(t *testing.T) {
 	})
 }
 
-// Nothing stays when the node stops.
-func TestStopEndsTheStay(t *testing.T) {
+// A node that stops has bytes to send of connections that it has closed: it waits
+// for those, whether it held the address until now or before.
+func TestStopWaitsForConnections(t *testing.T) {
+	for name, before := range map[string]func(c *cluster, n []*host){
+		"holder": func(*cluster, []*host) {},
+		"stays":  func(c *cluster, n []*host) { c.move(n[0], n[1]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inSteeringCluster(t, 2, func(c *cluster, n []*host) {
+				n[0].rec.Connect(5)
+				before(c, n)
+				stopped := make(chan error, 1)
+				go func() { stopped <- n[0].e.Stop(c.ctx) }()
+				c.WaitHolder(n[1].index)
+				c.Stay(time.Minute)
+				n[0].wantLog("stay")
+				select {
+				case err := <-stopped:
+					t.Fatalf("it did not wait: %v", err)
+				default:
+				}
+				n[0].rec.Connect(0)
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+				n[0].wantLog("stay", `release to ""`)
+			})
+		})
+	}
+}
+
+// What is not through when the time is over, is cut.
+func TestStopDoesNotWaitForEver(t *testing.T) {
 	inSteeringCluster(t, 2, func(c *cluster, n []*host) {
 		n[0].rec.Connect(5)
-		c.move(n[0], n[1])
-		if err := n[0].e.Stop(c.ctx); err != nil {
-			t.Fatal(err)
+		ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+		defer cancel()
+		if err := n[0].e.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
 		}
+		n[0].Kill()
 		n[0].wantLog("stay", `release to ""`)
+		c.WaitHolder(n[1].index)
 	})
 }
 
@@ -174,18 +208,6 @@ func TestEndOfForwarding(t *testing.T) {
 		c.move(n[0], n[1])
 		n[1].Kill()
 		n[1].wantLog(`release to ""`, sendsNowhere, `hold from ""`) // the last by its kernel
-	})
-}
-
-// A stop that hands over at once has no use for connections that it cuts.
-func TestStopDoesNotStay(t *testing.T) {
-	inSteeringCluster(t, 2, func(c *cluster, n []*host) {
-		n[0].rec.Connect(5)
-		if err := n[0].e.Stop(c.ctx); err != nil {
-			t.Fatal(err)
-		}
-		n[0].wantLog(`hold from ""`, `release to "`+n[1].id+`"`)
-		n[1].wantLog(`hold from "` + n[0].id + `"`)
 	})
 }
 

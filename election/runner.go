@@ -163,7 +163,7 @@ func (e *Election) Move(ctx context.Context, id string) error { return e.order(c
 func (e *Election) Leave(ctx context.Context) error { return e.order(ctx, order{leave: true}) }
 
 // Stop hands the address over if this node holds it, and claims it no more. It
-// waits until the address is gone from this node.
+// waits until the address is gone from this node, and has no connections here.
 func (e *Election) Stop(ctx context.Context) error { return e.order(ctx, order{stop: true}) }
 
 func (e *Election) order(ctx context.Context, o order) error {
@@ -280,8 +280,7 @@ func (e *Election) obey(now time.Time, o order) {
 	e.m.stop = true
 	e.m.dropAsk(now)
 	if !e.m.state.Holds() {
-		e.m.endLinger()
-		done(nil)
+		e.m.afterLinger(now, done)
 		return
 	}
 	e.m.move(now, "", func(err error) {
@@ -289,7 +288,8 @@ func (e *Election) obey(now time.Time, o order) {
 			e.m.giveUp(time.Now(), Stopped)
 		}
 		if errors.Is(err, ErrNoSuccessor) || !e.m.state.Holds() {
-			err = nil // it is gone from this node, which was asked for
+			e.m.afterLinger(time.Now(), done) // it is gone from this node, which was asked for
+			return
 		}
 		done(err)
 	})

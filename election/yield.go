@@ -87,7 +87,7 @@ func (m *machine) offer(now time.Time, y *yielding) {
 
 func (m *machine) sendOffer() {
 	to := m.yield.to
-	m.send(Packet{Kind: Offer, Term: m.term, Subject: to, Stays: !m.stop && m.keeps(to)}, m.others()...)
+	m.send(Packet{Kind: Offer, Term: m.term, Subject: to, Stays: m.keeps(to)}, m.others()...)
 }
 
 // tickYield begins the hand-over of a node that drains or stops, repeats an

@@ -256,15 +256,22 @@ func (v *vip) leave(ctx context.Context) {
 	}
 }
 
-// end gives the address up, for good; the next one has its time to take it also
-// when that of the stop is over.
+// end gives the address up, for good, and lets the kernel send what it has of its
+// connections until ctx ends. The next holder has its time to take the address also
+// when that is over.
 func (v *vip) end(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTime)
-	defer cancel()
-	if s := v.now.Load(); s != nil {
-		if err := s.e.Stop(ctx); err != nil && !errors.Is(err, election.ErrNotHolder) {
-			v.n.log.Warn("give up the virtual ip", "error", err)
-		}
+	s := v.now.Load()
+	if s == nil {
+		return
+	}
+	err := s.e.Stop(ctx)
+	if ctx.Err() != nil && s.e.Status().State.Holds() {
+		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTime)
+		defer cancel()
+		err = s.e.Stop(soon)
+	}
+	if err != nil && !errors.Is(err, election.ErrNotHolder) {
+		v.n.log.Warn("give up the virtual ip", "error", err)
 	}
 }
 

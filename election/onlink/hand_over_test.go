@@ -164,6 +164,26 @@ func TestDownloadsOutliveMoves(t *testing.T) {
 	})
 }
 
+// A node that stops ends when its connections have ended.
+func TestStopLetsConnectionsEnd(t *testing.T) {
+	families(t, func(t *testing.T, address string) {
+		l := newLabFor(t, 2, address)
+		first, _ := l.waitHolder(l.all()...)
+		l.stay(time.Second)
+		a := l.download(first)
+		l.procs[first].Signal(syscall.SIGTERM)
+		l.waitHolder(1 - first)
+		eventually(t, "one holder", func() bool { return len(l.holders()) == 1 })
+		a.GoesOn(4 * mega)
+		l.finish(a)
+		<-l.procs[first].Done()
+		if err := l.procs[first].Err(); err != nil {
+			t.Errorf("the stopped node: %v", err)
+		}
+		l.waitClean(l.all()...)
+	})
+}
+
 // A holder that gets the address back while it stays has its connections, and
 // those of the one in between go on too.
 func TestHolderComesBackDuringItsStay(t *testing.T) {
