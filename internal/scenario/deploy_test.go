@@ -136,14 +136,10 @@ func known(words []string) []string {
 	return words[:1]
 }
 
-// The configuration of the containers is one, and their cluster needs no order.
-func TestNodesThatAreAlike(t *testing.T) {
-	t.Parallel()
-	n := &node{t: t}
-	if code, out := n.command("config", "check", "--config", deployed+"compose.cachenode.yaml"); code != 0 {
-		t.Errorf("exit %d: %s", code, out)
-	}
-	_, token := n.command("token", "--new")
+// alike are three nodes, n1 to n3, of one configuration, that are a cluster.
+func alike(t *testing.T) []*node {
+	t.Helper()
+	_, token := (&node{t: t}).command("token", "--new")
 	addrs := []string{loopback(), loopback(), loopback()}
 	shared := config(t, "cluster: {token_file: %q, join: [%s]}", file(t, "token", token), strings.Join(addrs, ", "))
 	var nodes []*node
@@ -154,6 +150,17 @@ func TestNodesThatAreAlike(t *testing.T) {
 		}))
 	}
 	see(t, "n1 alive, n2 alive, n3 alive", nodes...)
+	return nodes
+}
+
+// The configuration of the containers is one, and their cluster needs no order.
+func TestNodesThatAreAlike(t *testing.T) {
+	t.Parallel()
+	n := &node{t: t}
+	if code, out := n.command("config", "check", "--config", deployed+"compose.cachenode.yaml"); code != 0 {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	alike(t)
 	if code, out := n.command("token", "--new", "--line"); code != 2 {
 		t.Errorf("token --new --line: exit %d: %s", code, out)
 	}
@@ -360,4 +367,44 @@ func TestRollingUpgradeOfTheProgram(t *testing.T) {
 	if info.Mode().Perm() != 0o755 || info.Sys().(*syscall.Stat_t).Nlink != 1 {
 		t.Errorf("it has mode %v", info.Mode())
 	}
+}
+
+// The real thing: three nodes are upgraded in turn, and are alive again when the
+// script has ended. ssh and the service manager are played by the test.
+func TestRollingUpgradeOfNodes(t *testing.T) {
+	t.Parallel()
+	wants(t, "awk")
+	nodes := alike(t)
+	started := map[*node]int{}
+	dir := t.TempDir()
+	hosts := ""
+	for i, n := range nodes {
+		started[n] = n.pid()
+		hosts += fmt.Sprintf("n%d) CACHENODE_DATA=%s ;;\n", i+1, n.data)
+	}
+	script(t, filepath.Join(dir, "ssh"), "case $1 in\n"+hosts+"esac\nexport CACHENODE_DATA\nHOST=$1 exec sh -c \"$2\"\n")
+	restart := fmt.Sprintf(`touch %[1]s/restart.$HOST; until [ -e %[1]s/restarted.$HOST ]; do sleep 0.1; done`, dir)
+	c := exec.Command(deployed+"rolling-upgrade", "--ssh", filepath.Join(dir, "ssh"), "--program", filepath.Join(bin, "cachenode"),
+		"--replace", "true", "--restart", restart, "--deadline", "30s", "n1", "n2", "n3")
+	said := &transcript{}
+	c.Stdout, c.Stderr = said, said
+	must(t, c.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	done := 0
+	eventually(t, "all are restarted", func() bool {
+		for i, n := range nodes {
+			name := fmt.Sprintf(".n%d", i+1)
+			if _, err := os.Stat(filepath.Join(dir, "restart"+name)); err == nil && n.pid() == started[n] {
+				n.restart()
+				done++
+				must(t, os.WriteFile(filepath.Join(dir, "restarted"+name), nil, 0o600))
+			}
+		}
+		return done == len(nodes)
+	})
+	if err := <-ended; err != nil || !strings.Contains(said.String(), "all 3 are upgraded") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	see(t, "n1 alive, n2 alive, n3 alive", nodes...)
 }
