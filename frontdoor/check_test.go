@@ -199,7 +199,7 @@ func TestAFailedConnectionHasTheNodeCheckedAtOnce(t *testing.T) {
 		c := newClinic(t, nil)
 		c.door.SetBackends([]Backend{{ID: "a", Name: "a"}})
 		c.after(250 * time.Millisecond) // between two checks
-		for range 10 { // in the same moment
+		for range 10 {                  // in the same moment
 			x := &conn{}
 			c.door.arrive(x)
 			c.door.elsewhere(x)

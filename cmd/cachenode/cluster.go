@@ -245,7 +245,7 @@ key; if it was stolen, replace that with 'cachenode key rotate' after.`,
 
 func newToken() *cobra.Command {
 	var (
-		t         target
+		t           target
 		line, fresh bool
 	)
 	cmd := &cobra.Command{

@@ -87,7 +87,9 @@ func TestDocumentedNamesExist(t *testing.T) {
 		ICP: func() ICPStats {
 			return ICPStats{Sent: map[string]uint64{"HIT": 1}, Dropped: map[string]uint64{"stranger": 1}}
 		},
-		Peers:          func() []PeerStats { return []PeerStats{{Name: "n2", RTT: time.Millisecond, Requests: map[string]uint64{"hit": 1}}} },
+		Peers: func() []PeerStats {
+			return []PeerStats{{Name: "n2", RTT: time.Millisecond, Requests: map[string]uint64{"hit": 1}}}
+		},
 		Members:        func() map[string]int { return map[string]int{"alive": 1} },
 		GossipRejected: func() map[string]uint64 { return map[string]uint64{"key": 1} },
 		VIP:            func() VIPStats { return VIPStats{} },
