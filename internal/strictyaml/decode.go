@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -40,7 +41,14 @@ func Decode(name string, src []byte, into any) (*File, Problems) {
 	for _, field := range Fields(into) {
 		d.known = append(d.known, field.Path)
 	}
-	doc, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(src))
+	if deep := tooDeep(tokens); deep != nil {
+		p := Problem{File: f.Name, Severity: Error, Message: "lists and maps are nested too deeply"}
+		f.put(&p, placeOf(deep))
+		d.problems = append(d.problems, p)
+		return f, d.problems
+	}
+	doc, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err)
 		return f, d.problems
@@ -53,6 +61,26 @@ func Decode(name string, src []byte, into any) (*File, Problems) {
 		d.value("", part.Body, reflect.ValueOf(into).Elem())
 	}
 	return f, d.problems
+}
+
+// maxDepth is far beyond what any options nest.
+const maxDepth = 64
+
+// tooDeep returns the bracket that opens one list or map too many inside of
+// others: the time and the stack that parsing takes grow with their number.
+func tooDeep(tokens token.Tokens) *token.Token {
+	depth := 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			if depth++; depth > maxDepth {
+				return t
+			}
+		case token.SequenceEndType, token.MappingEndType:
+			depth = max(0, depth-1)
+		}
+	}
+	return nil
 }
 
 // At makes a problem of a key by its path, acl.connect_ports[2] say. When the

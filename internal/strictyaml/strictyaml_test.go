@@ -149,6 +149,17 @@ func TestSyntaxErrorHasAPlace(t *testing.T) {
 	}
 }
 
+// Brackets in brackets do not cost more than they weigh.
+func TestDeepNestingIsRefused(t *testing.T) {
+	for _, src := range []string{strings.Repeat("[", 100_000), strings.Repeat("{a: ", 50_000), "name: x\nlist: " + strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+		var o options
+		_, problems := Decode("f.yaml", []byte(src), &o)
+		if len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Message, "nested too deeply") {
+			t.Errorf("%.20s: %v", src, problems)
+		}
+	}
+}
+
 func TestDetailPointsAtTheValue(t *testing.T) {
 	_, _, ps := decode("store:\n  memory: lots\n")
 	want := "c.yaml:2:11: store.memory: invalid size \"lots\": want a number with a unit, such as 256MiB or 10GiB\n" +
