@@ -31,8 +31,14 @@ func (h *Host) link(state string) {
 	h.lab.ip("-n", h.lab.sw.name, "link", "set", h.port, state)
 }
 
-// BlackHole drops every frame to and from the host while its carrier stays.
-func (h *Host) BlackHole() { h.Deafen(); h.Mute() }
+// BlackHole drops every frame to and from the host, from one moment on, while its
+// carrier stays.
+func (h *Host) BlackHole() {
+	h.lab.t.Helper()
+	r := &h.lab.rules
+	r.deaf, r.mute = append(r.deaf, h.port), append(r.mute, h.port)
+	h.lab.apply()
+}
 
 // Deafen drops the frames to the host; those from it pass.
 func (h *Host) Deafen() {
