@@ -38,7 +38,9 @@ type rig struct {
 // newRig leaves checks to tests that want them: by default they pass.
 func newRig(t testing.TB, change func(*Options, *Deps)) *rig {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	if t, ok := t.(*testing.T); ok { // a benchmark has goroutines of its own
+		t.Cleanup(func() { goleak.VerifyNone(t) })
+	}
 	r := &rig{t: t}
 	o := DefaultOptions()
 	o.ConnectTimeout = units.Duration(patience)
