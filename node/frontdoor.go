@@ -203,11 +203,10 @@ func backends(v *peer.View) []frontdoor.Backend {
 func (n *Node) dialNode(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1} // the limits of the relay end what is dead
 	d.SetMultipathTCP(false)
-	var from netip.AddrPort
 	if own := n.cluster.Bound().Addr(); !own.IsUnspecified() {
-		from, d.Control = netip.AddrPortFrom(own, 0), anyPort
+		d.LocalAddr, d.Control = net.TCPAddrFromAddrPort(netip.AddrPortFrom(own, 0)), anyPort
 	}
-	return d.DialTCP(ctx, "tcp", from, to)
+	return d.DialContext(ctx, "tcp", to.String()) // DialTCP binds in any case, and takes a port for itself alone
 }
 
 // shutDoors stops accepting, and lets the connections end that clients have here
