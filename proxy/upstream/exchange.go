@@ -258,7 +258,7 @@ func (x *exchange) finish(keep bool) {
 			keep = false
 		}
 	}
-	if keep && live && !x.req.Close {
+	if keep && live && !x.req.Close && !oddBody(x.req) {
 		x.c.pool.put(x.cn)
 		return
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -128,6 +129,40 @@ func TestWhatIsSentAgain(t *testing.T) {
 			}
 			if n := asked.Load(); (n == 2) != row.again {
 				t.Errorf("sent %d times", n)
+			}
+		})
+	}
+}
+
+// What an origin takes for a request that was the body of another never meets a
+// request of ours.
+func TestBodiesThatOriginsIgnore(t *testing.T) {
+	for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
+		t.Run(method, func(t *testing.T) {
+			addr := rawOrigin(t, func(nc net.Conn, br *bufio.Reader) {
+				for {
+					req, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					// Its body is not read.
+					_, _ = fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.URL.Path), req.URL.Path)
+				}
+			})
+			c := newClient(t, nil)
+			smuggled := "GET /smuggled HTTP/1.1\r\nX: " // what comes next belongs to it
+			resp, _, err := c.Do(newRequest(method, "http://"+addr+"/first", strings.NewReader(smuggled)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(resp.Body); string(b) != "/first" || err != nil {
+				t.Errorf("%q %v", b, err)
+			}
+			if idle, open := c.pool.counts(); idle != 0 || open != 0 {
+				t.Errorf("idle %d open %d", idle, open)
+			}
+			if _, body, err := fetch(c, "http://"+addr+"/second"); body != "/second" || err != nil {
+				t.Errorf("%q %v", body, err)
 			}
 		})
 	}

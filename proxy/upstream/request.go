@@ -212,6 +212,16 @@ func validTarget(s string) bool {
 	return s != ""
 }
 
+// oddBody reports a body where the method gives it no meaning (RFC 9110 §9.3.1).
+// An origin that does not read it takes it for the next request.
+func oddBody(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		return hasBody(req)
+	}
+	return false
+}
+
 // idempotent methods may be sent again (RFC 9110 §9.2.2).
 func idempotent(method string) bool {
 	switch method {
