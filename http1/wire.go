@@ -407,6 +407,9 @@ func earlier(a, b time.Time) time.Time {
 
 // isTimeout reports an expired deadline.
 func isTimeout(err error) bool {
+	if err == nil { // what errors.As is given would be allocated
+		return false
+	}
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }
