@@ -29,6 +29,7 @@ type entrance struct {
 	always  []net.Listener
 	changed chan struct{}                  // of capacity 1: whether the virtual IP is known and held may have changed
 	at      atomic.Pointer[netip.AddrPort] // the virtual IP with its port; nil: not known
+	told    string                         // why the virtual IP could not be listened on; keepOpen's
 }
 
 // openFrontDoor makes the front door and binds the addresses that it has in any
@@ -233,44 +234,62 @@ const rebindAfter = 20 * time.Millisecond
 
 // keepOpen listens on the virtual IP whenever it is known and wanted.
 func (e *entrance) keepOpen(ctx context.Context) {
-	var open net.Listener
-	var ended chan error
-	defer func() {
-		if open != nil {
-			_ = open.Close() // the node ends
-			<-ended
-		}
-	}()
-	told := ""
+	var own served
+	defer func() { own.close() }()
 	for {
-		var again <-chan time.Time
 		o := e.n.vip.options()
 		e.know(&o)
+		var again <-chan time.Time
 		switch want := e.wanted(&o); {
-		case want && open == nil:
-			ln, err := e.bind(ctx, &o)
-			if err != nil {
-				if told != err.Error() {
-					told = err.Error()
-					e.n.log.Warn("the front door cannot listen on the virtual ip yet", "error", err)
-				}
-				again = time.After(rebindAfter)
-				break
-			}
-			told, open, ended = "", ln, make(chan error, 1)
-			go func() { ended <- e.serve(ctx, ln) }()
-		case !want && open != nil:
-			_ = open.Close() // another node has the address
-			<-ended
-			open = nil
+		case !want:
+			own.close() // another node has the address
+		case own.ln == nil && !e.open(ctx, &o, &own):
+			again = time.After(rebindAfter)
 		}
 		select {
 		case <-e.changed:
 		case <-again:
+		case <-own.ended:
+			own = served{}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// served is a listener and the goroutine that serves it; the zero value is none.
+type served struct {
+	ln    net.Listener
+	ended chan struct{}
+}
+
+func (s *served) close() {
+	if s.ln != nil {
+		_ = s.ln.Close() // nobody needs it any more
+		<-s.ended
+		*s = served{}
+	}
+}
+
+// open listens on the virtual IP and serves it. It says once why that cannot be.
+func (e *entrance) open(ctx context.Context, o *election.Options, s *served) bool {
+	ln, err := e.bind(ctx, o)
+	if err != nil {
+		if e.told != err.Error() {
+			e.told = err.Error()
+			e.n.log.Warn("the front door cannot listen on the virtual ip yet", "error", err)
+		}
+		return false
+	}
+	e.told = ""
+	*s = served{ln, make(chan struct{})}
+	go func(ended chan<- struct{}) {
+		defer close(ended)
+		if err := e.serve(ctx, ln); err != nil {
+			e.n.log.Error("front door", "error", err)
+		}
+	}(s.ended)
+	return true
 }
 
 // sorted is a listener of the proxy that leaves connections to the virtual IP

@@ -189,10 +189,10 @@ func (fl *flight) update(o cache.Object, m *cache.Meta) (stored bool) {
 	if req.Method != http.MethodGet {
 		req = cache.NewRequest(http.MethodGet, req.Key, req.Header)
 	}
-	switch _, why := f.rules.policy.Admit(req, http.StatusOK, m.Header, m.Requested, m.Received); {
-	case why == cache.ReasonRequestNoStore, why == cache.ReasonAuthorization, why == cache.ReasonSetCookie:
+	switch _, why := f.rules.policy.Admit(req, http.StatusOK, m.Header, m.Requested, m.Received); why {
+	case cache.ReasonRequestNoStore, cache.ReasonAuthorization, cache.ReasonSetCookie:
 		return false
-	case why == cache.ReasonNoStore, why == cache.ReasonPrivate:
+	case cache.ReasonNoStore, cache.ReasonPrivate:
 		if req.Header["Authorization"] == nil { // of others it says nothing
 			fl.p.outdate(m.Key)
 		}
