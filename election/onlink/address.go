@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/netip"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/cachenode/cachenode/election"
 	"github.com/cachenode/cachenode/internal/vip"
 )
@@ -49,10 +51,16 @@ func Open(o election.Options, file string, log *slog.Logger) (*Address, error) {
 		return nil, errors.Join(fmt.Errorf("virtual IP %s: %w", o.Address, err), l.Close())
 	}
 	events := make(chan election.Event)
+	given := make(chan struct{}, 1) // one reminder is enough
 	return &Address{
-		Address: &link{l}, Events: events, MAC: l.MAC(), Interface: l.Interface(), Steering: s,
+		Address: &link{l, given}, Events: events, MAC: l.MAC(), Interface: l.Interface(), Steering: s,
 		close: func() error { return errors.Join(s.close(), l.Close()) },
-		run:   func(ctx context.Context) error { return runLink(ctx, l, events) },
+		run: func(ctx context.Context) error {
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return runLink(ctx, l, events) })
+			g.Go(func() error { forget(ctx, given, l, o.Port, log); return nil })
+			return g.Wait()
+		},
 	}, nil
 }
 
@@ -86,8 +94,26 @@ func runLink(ctx context.Context, l *vip.Link, to chan<- election.Event) error {
 	}
 }
 
+// forget has the kernel forget connections that have ended, each time the address
+// was handed to this machine: it may have had it a moment ago.
+func forget(ctx context.Context, given <-chan struct{}, l *vip.Link, port uint16, log *slog.Logger) {
+	for {
+		select {
+		case <-given:
+		case <-ctx.Done():
+			return
+		}
+		if err := l.Forget(port); err != nil {
+			log.Warn("some clients may have to connect again", "error", err)
+		}
+	}
+}
+
 // link is an address on an interface.
-type link struct{ l *vip.Link }
+type link struct {
+	l     *vip.Link
+	given chan<- struct{}
+}
 
 func (a *link) Probe(ctx context.Context, gateway bool) election.Probe {
 	p := a.l.Probe(ctx, gateway)
@@ -100,9 +126,18 @@ var gateways = map[vip.Gateway]election.Gateway{
 	vip.GatewayAnswers: election.GatewayAnswers,
 }
 
-func (a *link) Hold(string) error    { return a.l.Hold() }
 func (a *link) Announce()            { a.l.Announce() }
 func (a *link) Release(string) error { return a.l.Release() }
+
+func (a *link) Hold(from string) error {
+	if from != "" {
+		select {
+		case a.given <- struct{}{}:
+		default:
+		}
+	}
+	return a.l.Hold()
+}
 
 // loopback is an address that is there on every machine.
 type loopback struct{}

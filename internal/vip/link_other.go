@@ -50,6 +50,9 @@ func (*Link) CanStay() error { return ErrUnsupported }
 // Stay returns ErrUnsupported.
 func (*Link) Stay() error { return ErrUnsupported }
 
+// Forget returns ErrUnsupported.
+func (*Link) Forget(uint16) error { return ErrUnsupported }
+
 // Connections returns ErrUnsupported.
 func (*Link) Connections(uint16) (int, error) { return 0, ErrUnsupported }
 

@@ -3,6 +3,7 @@
 package vip
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cachenode/cachenode/internal/netlab"
 )
@@ -173,6 +176,21 @@ func TestNoStayOutsideTheNetwork(t *testing.T) {
 	s.want("eth0 00")
 }
 
+// dial connects to an address of the host itself, which for IPv6 takes a moment
+// to be there on an interface that has just come up.
+func (s *stayer) dial(addr string) net.Conn {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := s.h.Dial("tcp", addr, 30*time.Second)
+		if err == nil {
+			return conn
+		}
+		if !errors.Is(err, unix.EHOSTUNREACH) || time.Now().After(deadline) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 func TestConnections(t *testing.T) {
 	for _, address := range []string{"10.9.0.100/24", "fd09::100/64"} {
 		t.Run(address, func(t *testing.T) {
@@ -201,11 +219,7 @@ func TestConnections(t *testing.T) {
 			defer other.Close()
 			count(at.Port(), 0)
 			for n, addr := range []string{at.String(), at.String(), other.Addr().String()} {
-				conn, err := s.h.Dial("tcp", addr, 30*time.Second)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
+				defer s.dial(addr).Close()
 				count(at.Port(), min(n+1, 2))
 			}
 			count(at.Port()^1, 0)
@@ -217,13 +231,65 @@ func TestConnections(t *testing.T) {
 			defer all.Close()
 			at = netip.AddrPortFrom(at.Addr(), uint16(all.Addr().(*net.TCPAddr).Port))
 			for _, addr := range []netip.AddrPort{at, netip.AddrPortFrom(netip.MustParseAddr("10.9.0.1"), at.Port())} {
-				conn, err := s.h.Dial("tcp", addr.String(), 30*time.Second)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
+				defer s.dial(addr.String()).Close()
 				count(at.Port(), 1)
 			}
 		})
+	}
+}
+
+// What has ended is forgotten, and nothing else.
+func TestForget(t *testing.T) {
+	for _, address := range []string{"10.9.0.100/24", "fd09::100/64"} {
+		for _, listen := range []string{netip.MustParsePrefix(address).Addr().String(), "::"} {
+			t.Run(address+" at "+listen, func(t *testing.T) {
+				s := newStayer(t, address)
+				s.do(s.link.Hold)
+				ln, err := s.h.Listen("tcp", net.JoinHostPort(listen, "0"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				port := uint16(ln.Addr().(*net.TCPAddr).Port)
+				connect := func() (client, server net.Conn) {
+					client = s.dial(netip.AddrPortFrom(s.o.Prefix.Addr(), port).String())
+					if server, err = ln.Accept(); err != nil {
+						t.Fatal(err)
+					}
+					return client, server
+				}
+				ended := func(want int) {
+					t.Helper()
+					for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+						n := 0
+						s.do(func() error { return s.link.each(port, 1<<stateWait, func(*sockets) { n++ }) })
+						if n == want {
+							return
+						}
+						if time.Now().After(deadline) {
+							t.Fatalf("%d connections have ended, want %d", n, want)
+						}
+					}
+				}
+				client, server := connect()
+				defer client.Close()
+				defer server.Close()
+				for range 2 {
+					c, s := connect()
+					_, _ = s.Close(), c.Close() // the server first: the wait is at its end
+				}
+				ended(2)
+				s.do(func() error { return s.link.Forget(port ^ 1) })
+				ended(2)
+				s.do(func() error { return s.link.Forget(port) })
+				ended(0)
+				if _, err := client.Write([]byte("x")); err != nil {
+					t.Error(err)
+				}
+				if _, err := server.Read(make([]byte, 1)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
