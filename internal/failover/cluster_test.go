@@ -208,7 +208,12 @@ func (c *cluster) restore() {
 		n.away = false
 		if n.proc == nil {
 			c.run(i)
+			continue
 		}
+		c.ask(i, func(ctx context.Context, api *admin.Client) bool {
+			_, err := api.Undrain(ctx, "")
+			return err == nil
+		})
 	}
 	c.settle()
 }

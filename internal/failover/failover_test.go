@@ -54,7 +54,7 @@ func (c *cluster) happen(e *event) *outcome {
 func (c *cluster) lasts(e *event) {
 	d := time.Second
 	if measuring() > 0 {
-		d = max(4*time.Second, e.lasts)
+		d = max(3*time.Second, e.lasts)
 	}
 	time.Sleep(time.Until(c.began.Add(d)))
 }
