@@ -24,7 +24,7 @@ var program string
 // Clusters mostly wait, so some of them run at a time; -parallel on the command
 // line goes before it.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		panic(err)
 	}
 	os.Exit(runAll(m))

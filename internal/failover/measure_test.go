@@ -53,6 +53,7 @@ func TestMeasure(t *testing.T) {
 					of[k].all = append(of[k].all, o)
 					of[k].wrong = append(of[k].wrong, o.check(&e)...)
 					t.Log(of[k].text())
+					t.Log(o.failures(c.began))
 				}
 			}
 			for _, r := range of {
@@ -65,6 +66,20 @@ func TestMeasure(t *testing.T) {
 		})
 	}
 	must(t, write(rows, fmt.Sprintf("At %s, %d times each, on %d processors.", commit(), measuring(), runtime.NumCPU())))
+}
+
+// failures says which requests failed, and when.
+func (o *outcome) failures(event time.Time) string {
+	r := o.result
+	var s strings.Builder
+	fmt.Fprintf(&s, "on new connections %v, on kept ones %v", r.New.Errors, r.OnKept.Errors)
+	for _, step := range r.Timeline {
+		if step.Failed > 0 {
+			at := r.Started.Add(time.Duration(step.AtSeconds * float64(time.Second))).Sub(event)
+			fmt.Fprintf(&s, "; %d at %d ms", step.Failed, at.Milliseconds())
+		}
+	}
+	return s.String()
 }
 
 func load() string {
