@@ -101,29 +101,29 @@ func scenarios() []scenario {
 			{name: "rolling restart of all nodes", planned: true, downloads: 8, two: true, begin: func(c *cluster) []int { c.restartAll(); return c.all() }, must: unnoticed()},
 		}},
 		{name: "SplitEven", nodes: 4, events: []event{
-			{name: "split 2|2", begin: func(c *cluster) []int {
+			{name: "split 2+2", begin: func(c *cluster) []int {
 				i := c.holder()
 				others := c.but(i)
 				c.net.Split(c.hosts([]int{i, others[0]}), c.hosts(others[1:]))
 				return nil
 			}, must: limits{text: "one holder"}},
-			heals("heal of 2|2"),
+			heals("heal of 2+2"),
 		}},
 		{name: "SplitMajority", nodes: 4, events: []event{
-			{name: "split 3|1", begin: func(c *cluster) []int {
+			{name: "split 3+1", begin: func(c *cluster) []int {
 				out := c.other()
 				c.net.Split(c.hosts(c.but(out)), c.hosts([]int{out}))
 				return nil
 			}, must: limits{text: "one holder"}},
-			heals("heal of 3|1"),
+			heals("heal of 3+1"),
 		}},
 		{name: "SplitHolderAlone", nodes: 4, events: []event{
-			{name: "split 1|3, the holder alone", begin: func(c *cluster) []int {
+			{name: "split 1+3, the holder alone", begin: func(c *cluster) []int {
 				i := c.holder()
 				c.net.Split(c.hosts([]int{i}), c.hosts(c.but(i)))
 				return c.but(i)
 			}, must: limits{text: "one holder"}},
-			heals("heal of 1|3"),
+			heals("heal of 1+3"),
 		}},
 		{name: "TwoNodes", nodes: 2, events: []event{
 			{name: "two nodes: the holder's power is cut", once: true, begin: toHolder((*cluster).cutPower), must: limits{text: "served ≤ 1 s", last: time.Second}},

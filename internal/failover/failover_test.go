@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type outcome struct {
 	pages   [][]string // what curl said of pages that failed, each curl by itself
 	before  int        // holder
 	after   int
+	holds   []int // who may be
 	result  *prober.Result
 }
 
@@ -44,7 +46,7 @@ func (c *cluster) happen(e *event) *outcome {
 	c.answers()
 	c.lasts(e)
 	o.seen = w.end()
-	o.after = c.waitHolder(holds)
+	o.holds, o.after = holds, c.holder()
 	o.result, o.pages = v.leave()
 	o.count(e, c.began)
 	return o
@@ -86,6 +88,9 @@ func (o *outcome) check(e *event) (wrong []string) {
 	if !e.two && twice(o.seen) {
 		bad("two nodes had the address at a time: %v", o.seen)
 	}
+	if !slices.Contains(o.holds, o.after) {
+		bad("the address has moved once more, to %d", o.after)
+	}
 	if !o.result.New.Recovered || !o.result.OnKept.Recovered {
 		bad("requests failed until the end")
 	}
@@ -98,7 +103,7 @@ func (o *outcome) check(e *event) (wrong []string) {
 		return wrong
 	}
 	if o.failed > 0 || o.stale > 0 {
-		bad("%d requests failed, and under %d the connection was reset: %+v", o.failed, o.stale, o.result.Examples)
+		bad("%d requests failed and %d were reset: %+v", o.failed, o.stale, o.result.Examples)
 	}
 	if o.whole != o.loads {
 		bad("%d of %d downloads were completed", o.whole, o.loads)

@@ -153,7 +153,12 @@ func (r *row) text() string {
 		downloads = fmt.Sprintf("%d of %d", whole, loads)
 	}
 	reached := "yes"
-	if missed := append(r.misses(), r.wrong...); len(missed) > 0 {
+	missed := r.misses()
+	for _, w := range r.wrong {
+		short, _, _ := strings.Cut(w, ": [") // the log has the details
+		missed = append(missed, short)
+	}
+	if len(missed) > 0 {
 		reached = "**no**: " + strings.Join(missed, "; ")
 	}
 	cells := []string{

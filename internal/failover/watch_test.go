@@ -10,6 +10,7 @@ import (
 // watch looks all the time who, of the nodes that clients can reach, has the
 // address.
 type watch struct {
+	once sync.Once
 	stop chan struct{}
 	done sync.WaitGroup
 	seen []sighting // once stopped
@@ -45,12 +46,13 @@ func (c *cluster) watch() *watch {
 			}
 		}
 	})
+	c.t.Cleanup(func() { w.end() })
 	return w
 }
 
-// end stops watching.
+// end stops watching; it may be called again.
 func (w *watch) end() []sighting {
-	close(w.stop)
+	w.once.Do(func() { close(w.stop) })
 	w.done.Wait()
 	return w.seen
 }
