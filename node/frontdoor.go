@@ -314,7 +314,8 @@ func (l sorted) Accept() (net.Conn, error) {
 }
 
 // isFront reports whether another member may be at an address: its front door
-// says whose connections it passes on.
+// says whose connections it passes on. One that this node takes for failed is
+// among them: when a split heals, the others may know this node again first.
 func (n *Node) isFront(a netip.Addr) bool {
 	if n.cluster == nil {
 		return false

@@ -31,12 +31,22 @@ func TestViewFinds(t *testing.T) {
 	v := NewStatic("a",
 		Member{ID: "old", Name: "n2", State: Failed, Meta: Meta{Addr: addr}},
 		Member{ID: "new", Name: "n2", State: Draining, Meta: Meta{Addr: addr, ProxyPort: 3128}},
+		Member{ID: "cut off", Name: "n3", State: Failed, Meta: Meta{Addr: netip.MustParseAddr("10.0.0.3")}},
+		Member{ID: "gone", Name: "n4", State: Left, Meta: Meta{Addr: netip.MustParseAddr("10.0.0.4")}},
 	).View()
 	if m := v.ByName("n2"); m == nil || m.ID != "new" {
 		t.Errorf("by name %+v", m)
 	}
 	if m := v.ByAddr(netip.MustParseAddr("::ffff:10.0.0.2")); m == nil || m.ID != "new" || m.Proxy().Port() != 3128 || m.ICP().IsValid() {
 		t.Errorf("by address %+v", m)
+	}
+	// Where it cannot be heard it may be there: of two sides of a split that heals,
+	// one knows the other first.
+	if m := v.ByAddr(netip.MustParseAddr("10.0.0.3")); m == nil || m.ID != "cut off" {
+		t.Errorf("by address %+v", m)
+	}
+	if m := v.ByAddr(netip.MustParseAddr("10.0.0.4")); m != nil {
+		t.Errorf("by address of one that left %+v", m)
 	}
 	if v.ByID("x") != nil || v.ByName("x") != nil || v.Me() != nil {
 		t.Error("found what is not there")

@@ -52,16 +52,21 @@ func (v *View) ByName(name string) *Member {
 	return found
 }
 
-// ByAddr finds a member that is up by the address of its services; nil when
-// there is none.
-func (v *View) ByAddr(addr netip.Addr) *Member {
+// ByAddr finds a member by the address of its services: one that is up, else one
+// that has failed, which may be there although it cannot be heard; nil when there is
+// none.
+func (v *View) ByAddr(addr netip.Addr) (found *Member) {
 	addr = addr.Unmap()
 	for i := range v.Members {
-		if m := &v.Members[i]; m.State.Up() && m.Addr == addr {
+		switch m := &v.Members[i]; {
+		case m.Addr != addr:
+		case m.State.Up():
 			return m
+		case m.State == Failed:
+			found = m
 		}
 	}
-	return nil
+	return found
 }
 
 // Others are the members that are up, without this node.
