@@ -26,12 +26,12 @@ func TestCarriesToANodeThatLearnsTheClient(t *testing.T) {
 		t.Errorf("the node knows of %v, want %v", a.clients, want)
 	}
 	a.mu.Unlock()
-	s := r.door.Stats()
-	if n := s.of("a"); n.Sessions != 1 || n.SessionsTotal != 1 || n.BytesIn != 18 || n.BytesOut != 36 || n.Status != StatusUp {
-		t.Errorf("counted for the node %+v", n)
-	}
+	r.until("the counts", func(s Stats) bool { // of a write a moment after it
+		n := s.of("a")
+		return n.Sessions == 1 && n.SessionsTotal == 1 && n.BytesIn == 18 && n.BytesOut == 36 && n.Status == StatusUp
+	})
 	_ = c.Close()
-	s = r.until("the end", func(s Stats) bool { return s.Frontend.Sessions == 0 })
+	s := r.until("the end", func(s Stats) bool { return s.Frontend.Sessions == 0 })
 	for _, row := range []Row{s.Frontend, s.Backend, s.of("a")} {
 		if row.Sessions != 0 || row.SessionsMax != 1 || row.SessionsTotal != 1 || row.BytesIn != 18 || row.BytesOut != 36 {
 			t.Errorf("counted at the end %+v", row)
