@@ -29,8 +29,10 @@ run: build
 	./bin/cachenode run --data ./cachenode-data
 
 # Never from the test cache: the scenarios run the binary, which it does not see.
+# Hours of virtual time are too much for the race detector.
 test:
 	$(GO) test $(RACE) -count=1 -timeout $(PATIENCE) ./...
+	$(if $(RACE),$(GO) test -count=1 -timeout $(PATIENCE) ./peer)
 
 race:
 	$(GO) test -race -count=1 -timeout $(PATIENCE) ./...

@@ -29,6 +29,7 @@ func TestDeadNodeIsFoundOut(t *testing.T) {
 }
 
 func TestSplitHeals(t *testing.T) {
+	atLength(t)
 	for _, cut := range []time.Duration{5 * time.Second, time.Minute} {
 		t.Run(cut.String(), func(t *testing.T) {
 			inVirtualTime(t, func(l *lab) {

@@ -11,6 +11,7 @@ import (
 // In an hour in which every fifth datagram is lost nobody is taken for dead. The
 // whole hour is for CACHENODE_LONG=1.
 func TestLossIsNotDeath(t *testing.T) {
+	atLength(t)
 	inVirtualTime(t, func(l *lab) {
 		l.start(4)
 		l.wait(10*time.Second, 4, Alive, l.nodes...)
@@ -54,6 +55,7 @@ func TestOneWayDeafNode(t *testing.T) {
 
 // Datagrams blocked, streams not: members stay.
 func TestOnlyStreamsGetThrough(t *testing.T) {
+	atLength(t)
 	inVirtualTime(t, func(l *lab) {
 		l.start(3)
 		l.wait(10*time.Second, 3, Alive, l.nodes...)

@@ -42,6 +42,16 @@ type labNode struct {
 	stop func()
 }
 
+// atLength marks a test of so much virtual time that the race detector's runtime
+// may die of it (golang/go#78156), which says nothing of the code. `make test`
+// runs these once more without it.
+func atLength(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("too long for the race detector")
+	}
+}
+
 // inVirtualTime runs a test whose clock jumps whenever all are waiting.
 func inVirtualTime(t *testing.T, f func(l *lab)) {
 	t.Helper()

@@ -15,6 +15,7 @@ func long() bool { return os.Getenv("CACHENODE_LONG") != "" }
 //
 //	CACHENODE_LONG=1 go test -v -run TestScale ./peer/
 func TestScale(t *testing.T) {
+	atLength(t)
 	sizes := []int{2, 8}
 	if long() {
 		sizes = []int{2, 3, 4, 5, 8, 10, 16, 32, 64}
