@@ -35,22 +35,7 @@ HAProxy.`,
   curl 'http://127.0.0.1:3180/stats;csv'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return usage(cmd, fmt.Errorf("--format must be table or json, not %q", format))
-			}
-			c, err := t.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			fd, err := c.FrontDoor(cmd.Context())
-			if err != nil {
-				return answered(err)
-			}
-			if format == "json" {
-				return writeJSON(cmd.OutOrStdout(), fd)
-			}
-			return showFrontDoor(cmd.OutOrStdout(), &fd)
+			return present(cmd, &t, format, (*admin.Client).FrontDoor, showFrontDoor)
 		},
 	}
 	t.register(cmd)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -32,28 +33,33 @@ to it and why.
   cachenode vip move n2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return usage(cmd, fmt.Errorf("--format must be table or json, not %q", format))
-			}
-			c, err := t.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			st, err := c.VIP(cmd.Context())
-			if err != nil {
-				return answered(err)
-			}
-			if format == "json" {
-				return writeJSON(cmd.OutOrStdout(), st)
-			}
-			return showVIP(cmd.OutOrStdout(), &st)
+			return present(cmd, &t, format, (*admin.Client).VIP, showVIP)
 		},
 	}
 	t.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "table", "output: table or json")
 	cmd.AddCommand(newVIPMove())
 	return cmd
+}
+
+// present asks the node for something and shows it, as a table or as JSON.
+func present[T any](cmd *cobra.Command, t *target, format string, ask func(*admin.Client, context.Context) (T, error), show func(io.Writer, *T) error) error {
+	if format != "table" && format != "json" {
+		return usage(cmd, fmt.Errorf("--format must be table or json, not %q", format))
+	}
+	c, err := t.client(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answer, err := ask(c, cmd.Context())
+	if err != nil {
+		return answered(err)
+	}
+	if format == "json" {
+		return writeJSON(cmd.OutOrStdout(), answer)
+	}
+	return show(cmd.OutOrStdout(), &answer)
 }
 
 func newVIPMove() *cobra.Command {
