@@ -8,7 +8,7 @@ func (n *Node) cacheStats() metrics.CacheStats {
 	return metrics.CacheStats{
 		Objects: s.Objects, Bytes: s.Used, Capacity: s.Capacity,
 		MemObjects: int64(s.MemoryObjects), MemBytes: s.MemoryBytes, MemCapacity: s.MemoryCapacity,
-		Evictions: s.Evictions, Corrupt: s.Corrupt, Writes: s.SwapOuts, Reads: s.SwapIns, Removed: s.Evictions,
+		Evictions: s.Evictions, Corrupt: s.Corrupt, Missing: s.Missing, Writes: s.SwapOuts, Reads: s.SwapIns, Removed: s.Evictions,
 		ReadOnly: s.ReadOnly,
 	}
 }

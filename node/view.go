@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -33,8 +34,12 @@ func (v view) Status() admin.Status {
 	if a := n.admin.Addr(); a != nil {
 		st.Admin = a.String()
 	}
-	if n.cacheStats().ReadOnly {
+	stats := n.cacheStats()
+	if stats.ReadOnly {
 		st.Warnings = append(st.Warnings, "the store is read-only: its file system is full or failing; requests are served without storing")
+	}
+	if stats.Missing > 0 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("%d stored objects were lost: their files are missing or cut off; they are fetched again", stats.Missing))
 	}
 	if lost := n.records.dropped(); lost > 0 {
 		st.Warnings = append(st.Warnings, "lines of the access log were lost: its file system is full, failing or too slow")

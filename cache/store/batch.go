@@ -79,10 +79,10 @@ func (k *keeper) prepare(h hash) keyChange {
 	return kc
 }
 
-// alive is vars less what is purged or was evicted.
+// alive is vars less what is purged, was evicted or is lost.
 func (k *keeper) alive(vars []*variant) []*variant {
 	dead := func(v *variant) bool {
-		return !k.d.segs.has(v.rec.loc.seg) || k.d.s.purges.matches(v.rec.meta.Key, v.rec.id)
+		return k.d.segs.fate(&v.rec) != fateKept || k.d.s.purges.matches(v.rec.meta.Key, v.rec.id)
 	}
 	if !slices.ContainsFunc(vars, dead) {
 		return vars

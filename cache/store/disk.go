@@ -34,7 +34,7 @@ type disk struct {
 	lock    *os.File
 	state   *stateFile
 	idx     *index
-	unclean bool // the last process did not close the store
+	unclean bool // the last process did not close the store, or segments are not as it left them
 	segs    *segments
 	space   space
 
@@ -201,7 +201,6 @@ func (d *disk) tryOpen() (err error) {
 	if st.Boot == 1 && holdsObjects(d.dir) {
 		return &damageError{errors.New("state file is missing or empty, and the keys of what is stored with it")}
 	}
-	d.unclean = !st.Clean
 	d.s.seed = st.Seed
 	d.s.ids.start(st.Boot)
 	d.s.n.objects.Store(st.Objects)
@@ -209,8 +208,12 @@ func (d *disk) tryOpen() (err error) {
 	if err := d.s.purges.open(filepath.Join(segDir, "purges"), d.s.log); err != nil {
 		return err
 	}
-	if d.segs, err = openSegments(segDir, d.s.o.segmentSize(d.quota)); err != nil {
+	if d.segs, err = openSegments(segDir, d.s.o.segmentSize(d.quota), st.Boot); err != nil {
 		return &DirError{Dir: d.dir, Err: err}
+	}
+	lossless := st.Census == unknownCensus || st.Census == takeCensus(segDir)
+	if d.unclean = !st.Clean || !lossless; !d.unclean {
+		d.segs.allFound()
 	}
 	if err := d.freeUp(); err != nil {
 		return errors.Join(err, d.state.opened()) // this start gives up, it does not die
@@ -366,5 +369,5 @@ func (d *disk) close() error {
 		err = nil
 	}
 	d.segs.close()
-	return errors.Join(err, d.state.stop(d.s), d.s.purges.close(), d.lock.Close())
+	return errors.Join(err, d.state.stop(d), d.s.purges.close(), d.lock.Close())
 }

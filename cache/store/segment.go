@@ -22,6 +22,9 @@ type segment struct {
 	path string
 	own  bool // holds one large object
 
+	end     int64       // of the file when the store was opened; 0: it was made since
+	missing atomic.Bool // somebody has removed the file
+
 	size atomic.Int64 // allocated bytes
 	// hits has a bit for each 1/len of the file: an entry that starts there was
 	// hit since it was written.
@@ -88,12 +91,16 @@ type segments struct {
 
 	opened  atomic.Int64 // descriptors
 	maxOpen int64        // descriptors kept for segments that nobody reads
+	first   uint64       // all segments of this start are above it
 	bytes   atomic.Int64 // allocated by all segments, those in the making included
 	nextSeq atomic.Uint64
 
-	mu   sync.RWMutex // guards both below
+	mu   sync.RWMutex // guards all below
 	all  map[uint64]*segment
 	fifo []*segment // oldest first
+	// found are the segments that were there when the store was opened, nil when
+	// none can be missing.
+	found map[uint64]bool
 }
 
 const (
@@ -102,41 +109,27 @@ const (
 	partSuffix    = ".part"
 )
 
-// openSegments reads the directory; it opens no file. Unfinished files go.
-func openSegments(dir string, segSize int64) (*segments, error) {
-	ss := &segments{dir: dir, segSize: segSize, maxOpen: 64, all: map[uint64]*segment{}}
-	entries, err := os.ReadDir(dir)
+// openSegments reads the directory; it opens no segment. Unfinished files go. The
+// segments of each start, which boot counts, have numbers of their own, so that
+// no record of an earlier one can point into them.
+func openSegments(dir string, segSize int64, boot uint64) (*segments, error) {
+	ss := &segments{dir: dir, segSize: segSize, maxOpen: 64, first: boot << 40, all: map[uint64]*segment{}, found: map[uint64]bool{}}
+	ss.nextSeq.Store(ss.first)
+	if err := removeParts(dir); err != nil {
+		return nil, err
+	}
+	files, err := segmentFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		name := e.Name()
-		if strings.HasSuffix(name, partSuffix) {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		stem, own := strings.CutSuffix(name, ownSuffix)
-		if !own {
-			var shared bool
-			if stem, shared = strings.CutSuffix(name, segmentSuffix); !shared {
-				continue
-			}
-		}
-		seq, err := strconv.ParseUint(stem, 16, 64)
-		if err != nil {
-			continue
-		}
-		info, err := e.Info()
-		if err != nil {
-			return nil, err
-		}
-		sg := newSegment(seq, filepath.Join(dir, name), own, max(segSize, info.Size()))
-		ss.grow(sg, allocated(info))
-		ss.all[seq] = sg
+	for _, sf := range files {
+		sg := newSegment(sf.seq, filepath.Join(dir, sf.info.Name()), sf.own, max(segSize, sf.info.Size()))
+		sg.end = max(1, sf.info.Size())
+		ss.grow(sg, allocated(sf.info))
+		ss.all[sf.seq] = sg
+		ss.found[sf.seq] = true
 		ss.fifo = append(ss.fifo, sg)
-		ss.nextSeq.Store(max(ss.nextSeq.Load(), seq))
+		ss.nextSeq.Store(max(ss.nextSeq.Load(), sf.seq))
 	}
 	slices.SortFunc(ss.fifo, func(a, b *segment) int {
 		if a.seq < b.seq {
@@ -145,6 +138,45 @@ func openSegments(dir string, segSize int64) (*segments, error) {
 		return 1
 	})
 	return ss, nil
+}
+
+func removeParts(dir string) error {
+	parts, err := filepath.Glob(filepath.Join(dir, "*"+partSuffix))
+	for _, path := range parts {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// segmentFile is a segment in its directory.
+type segmentFile struct {
+	seq  uint64
+	own  bool
+	info fs.FileInfo
+}
+
+// segmentFiles lists the segments in dir; the names of other files are no numbers.
+func segmentFiles(dir string) (files []segmentFile, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		stem, own := strings.CutSuffix(e.Name(), ownSuffix)
+		if !own {
+			stem = strings.TrimSuffix(e.Name(), segmentSuffix)
+		}
+		seq, err := strconv.ParseUint(stem, 16, 64)
+		if err != nil || stem == e.Name() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, segmentFile{seq: seq, own: own, info: info})
+	}
+	return files, nil
 }
 
 // allocated is the space that a file takes.
@@ -198,13 +230,6 @@ func (ss *segments) snapshot() []*segment {
 	return slices.Clone(ss.fifo)
 }
 
-// has reports whether a segment lives.
-func (ss *segments) has(seq uint64) bool {
-	ss.mu.RLock()
-	defer ss.mu.RUnlock()
-	return ss.all[seq] != nil
-}
-
 func (ss *segments) get(seq uint64) *segment {
 	ss.mu.RLock()
 	defer ss.mu.RUnlock()
@@ -224,6 +249,9 @@ func (ss *segments) pin(seq uint64) *segment {
 	}
 	if sg.f == nil {
 		f, err := os.Open(sg.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			sg.missing.Store(true)
+		}
 		if err != nil {
 			return nil
 		}

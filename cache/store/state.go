@@ -20,13 +20,16 @@ type state struct {
 	Opening uint64 // starts in a row that died while opening the index
 	Objects int64  // about, after a crash
 	Bytes   int64
-	Clean   bool // the store was closed
+	Clean   bool   // the store was closed
+	Census  census // of the segments when it was closed
 }
 
 // stateFile holds the state in two slots of one disk block, written in turn and
 // in place: that works on a full disk, and a torn write leaves the other slot.
 //
-//	slot: magic 4 · version 4 · serial 8 · the fields of state 6×8 · xxh3 8
+//	slot: magic 4 · version 4 · serial 8 · the fields of state 8×8 · xxh3 8
+//
+// Version 1 has no census.
 type stateFile struct {
 	f *os.File
 
@@ -37,9 +40,10 @@ type stateFile struct {
 
 const (
 	stateMagic   = 0x74736e63 // "cnst"
-	stateVersion = 1
+	stateVersion = 2
 	stateSlot    = 512
-	stateLen     = 4 + 4 + 8 + 6*8 + 8
+	stateLen     = 4 + 4 + 8 + 8*8 + 8
+	stateLenV1   = 4 + 4 + 8 + 6*8 + 8
 )
 
 // maxOpening is the number of starts in a row that may die while they open the
@@ -99,11 +103,12 @@ func (sf *stateFile) totals(objects, bytes int64) error {
 	return sf.write(false)
 }
 
-func (sf *stateFile) stop(s *Store) error {
+func (sf *stateFile) stop(d *disk) error {
 	sf.mu.Lock()
 	sf.now.Clean = true
+	sf.now.Census = takeCensus(d.segs.dir)
 	sf.mu.Unlock()
-	err := sf.totals(s.n.objects.Load(), s.n.bytes.Load())
+	err := sf.totals(d.s.n.objects.Load(), d.s.n.bytes.Load())
 	return errors.Join(err, sf.f.Close())
 }
 
@@ -112,7 +117,10 @@ func (sf *stateFile) write(sync bool) error {
 	b := make([]byte, 0, stateSlot)
 	b = binary.LittleEndian.AppendUint32(b, stateMagic)
 	b = binary.LittleEndian.AppendUint32(b, stateVersion)
-	for _, v := range []uint64{sf.serial, sf.now.Seed, sf.now.Boot, sf.now.Opening, uint64(sf.now.Objects), uint64(sf.now.Bytes), uint64(boolByte(sf.now.Clean))} {
+	for _, v := range []uint64{
+		sf.serial, sf.now.Seed, sf.now.Boot, sf.now.Opening, uint64(sf.now.Objects), uint64(sf.now.Bytes),
+		uint64(boolByte(sf.now.Clean)), uint64(sf.now.Census.files), uint64(sf.now.Census.bytes),
+	} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
@@ -126,13 +134,26 @@ func (sf *stateFile) write(sync bool) error {
 }
 
 func parseState(b []byte) (st state, serial uint64, ok bool) {
-	if len(b) < stateLen || binary.LittleEndian.Uint32(b) != stateMagic ||
-		binary.LittleEndian.Uint32(b[4:]) != stateVersion ||
-		binary.LittleEndian.Uint64(b[stateLen-8:]) != xxh3.Hash(b[:stateLen-8]) {
+	if len(b) < stateSlot || binary.LittleEndian.Uint32(b) != stateMagic {
+		return state{}, 0, false
+	}
+	size := stateLen
+	switch binary.LittleEndian.Uint32(b[4:]) {
+	case stateVersion:
+	case 1:
+		size = stateLenV1
+	default:
+		return state{}, 0, false
+	}
+	if binary.LittleEndian.Uint64(b[size-8:]) != xxh3.Hash(b[:size-8]) {
 		return state{}, 0, false
 	}
 	v := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8+8*i:]) }
-	return state{Seed: v(1), Boot: v(2), Opening: v(3), Objects: int64(v(4)), Bytes: int64(v(5)), Clean: v(6) == 1}, v(0), true
+	st = state{Seed: v(1), Boot: v(2), Opening: v(3), Objects: int64(v(4)), Bytes: int64(v(5)), Clean: v(6) == 1, Census: unknownCensus}
+	if size == stateLen {
+		st.Census = census{files: int64(v(7)), bytes: int64(v(8))}
+	}
+	return st, v(0), true
 }
 
 // idSource gives out the ids of objects and purges: ascending, unique, also

@@ -17,6 +17,7 @@ type counters struct {
 	evictions  atomic.Uint64
 	survivors  atomic.Uint64
 	corrupt    atomic.Uint64
+	missing    atomic.Uint64
 	lost       atomic.Uint64
 	overruns   atomic.Uint64
 	ioErrors   atomic.Uint64
@@ -42,6 +43,7 @@ type Stats struct {
 	Evictions  uint64 // segments evicted
 	Survivors  uint64 // objects that were kept when their segment was evicted
 	Corrupt    uint64 // damaged objects and records that were dropped
+	Missing    uint64 // objects dropped because the file of their body was missing or cut off
 	Lost       uint64 // commits given up: no space, or an I/O error
 	Overruns   uint64 // commits given up because the disk was too slow
 	IOErrors   uint64 // failed reads and writes
@@ -59,7 +61,7 @@ func (s *Store) Stats() Stats {
 		MemoryHits: n.memoryHits.Load(), DiskHits: n.diskHits.Load(), Misses: n.misses.Load(),
 		SwapOuts: n.swapOuts.Load(), SwapIns: n.swapIns.Load(),
 		Evictions: n.evictions.Load(), Survivors: n.survivors.Load(),
-		Corrupt: n.corrupt.Load(), Lost: n.lost.Load(), Overruns: n.overruns.Load(), IOErrors: n.ioErrors.Load(),
+		Corrupt: n.corrupt.Load(), Missing: n.missing.Load(), Lost: n.lost.Load(), Overruns: n.overruns.Load(), IOErrors: n.ioErrors.Load(),
 		Pending: s.pending.Load(),
 		Purges:  len(*s.purges.list.Load()),
 	}

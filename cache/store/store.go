@@ -248,6 +248,10 @@ func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 			continue
 		}
 		sg := s.disk.segs.pin(v.rec.loc.seg)
+		if sg != nil && !sg.holds(&v.rec) {
+			s.disk.segs.unpin(sg)
+			sg = nil
+		}
 		if sg == nil {
 			gone = true
 			continue

@@ -80,24 +80,30 @@ func (d *disk) runSweeps(ctx context.Context) error {
 // and counts what there is.
 func (d *disk) sweepAll(ctx context.Context) error {
 	swept := *d.s.purges.list.Load()
+	lost := losses{segments: map[uint64]bool{}}
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
 	objects, bytes := d.s.n.objects.Load(), d.s.n.bytes.Load()
 	var seenObjects, seenBytes int64
-	dead := func(e *entry) bool {
+	dead := func(e *entry) (dead bool) {
 		for _, v := range e.vars {
 			seenObjects++
 			seenBytes += v.rec.meta.Length
-			if !d.segs.has(v.rec.loc.seg) || d.s.purges.matches(e.key, v.rec.id) {
-				return true
+			purged := d.s.purges.matches(e.key, v.rec.id)
+			f := d.segs.fate(&v.rec)
+			if f == fateLost && !purged {
+				lost.add(v.rec.loc.seg)
 			}
+			dead = dead || purged || f != fateKept
 		}
-		return false
+		return dead
 	}
 	if _, err := d.sweep(ctx, dead); err != nil {
 		return err
 	}
+	d.segs.allFound() // no record points to what was missing any more
+	d.tell(&lost)
 	// What changed meanwhile was counted by the keeper.
 	d.s.n.objects.Add(seenObjects - objects)
 	d.s.n.bytes.Add(seenBytes - bytes)

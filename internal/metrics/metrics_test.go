@@ -62,7 +62,7 @@ func TestPrometheusNames(t *testing.T) {
 		`cachenode_origin_errors_total{kind="tunnel"} 1`,
 		`cachenode_denied_total{reason="port"} 1`,
 		"cachenode_cache_objects 7", "cachenode_cache_bytes 700", "cachenode_cache_capacity_bytes 1000",
-		"cachenode_cache_evictions_total 0", "cachenode_cache_corrupt_total 0", "cachenode_cache_readonly 1",
+		"cachenode_cache_evictions_total 0", "cachenode_cache_corrupt_total 0", "cachenode_cache_missing_total 0", "cachenode_cache_readonly 1",
 		"cachenode_draining 1", "cachenode_tunnels 3", "cachenode_access_log_dropped_total 4",
 		"go_goroutines", "process_open_fds",
 	} {

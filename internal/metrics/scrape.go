@@ -19,7 +19,7 @@ type descs struct {
 	clientBytes, originBytes, originRequests, originErrors *prometheus.Desc
 	objects, bytes, capacity                               *prometheus.Desc
 	memObjects, memBytes, memCapacity                      *prometheus.Desc
-	evictions, corrupt, readOnly                           *prometheus.Desc
+	evictions, corrupt, missing, readOnly                  *prometheus.Desc
 	connections, active, tunnels                           *prometheus.Desc
 	accepted, refused, closed                              *prometheus.Desc
 	draining, logDropped, lookups                          *prometheus.Desc
@@ -44,6 +44,7 @@ func newDescs() descs {
 		memCapacity:    d("cache_memory_capacity_bytes", "Bytes that the memory tier may hold."),
 		evictions:      d("cache_evictions_total", "Objects dropped to make room."),
 		corrupt:        d("cache_corrupt_total", "Objects dropped because their stored bytes were damaged."),
+		missing:        d("cache_missing_total", "Objects dropped because the file of their body was missing or cut off."),
 		readOnly:       d("cache_readonly", "1 while nothing can be stored (disk full or failing)."),
 		connections:    d("client_connections", "Open client connections."),
 		accepted:       d("client_connections_total", "Connections of clients that were accepted."),
@@ -146,6 +147,7 @@ func (c *scrape) collectCache(ch chan<- prometheus.Metric, s CacheStats) {
 	gauge(ch, c.descs.memCapacity, float64(s.MemCapacity))
 	counter(ch, c.descs.evictions, float64(s.Evictions))
 	counter(ch, c.descs.corrupt, float64(s.Corrupt))
+	counter(ch, c.descs.missing, float64(s.Missing))
 	gauge(ch, c.descs.readOnly, truth(s.ReadOnly))
 }
 

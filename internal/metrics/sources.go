@@ -42,6 +42,7 @@ type CacheStats struct {
 
 	Evictions uint64 // objects dropped to make room
 	Corrupt   uint64 // objects dropped because their bytes were damaged
+	Missing   uint64 // objects dropped because their file was missing or cut off
 	Writes    uint64 // objects written to disk
 	Reads     uint64 // objects read from disk
 	Removed   uint64 // segment files deleted

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -170,6 +171,31 @@ func TestFlippedBytes(t *testing.T) {
 	}
 	if kept := n.keeps(o, count); kept != count {
 		t.Errorf("%d of %d objects are stored anew", kept, count)
+	}
+}
+
+// Segments that somebody has removed are told, and what was in them is fetched
+// again.
+func TestLostSegments(t *testing.T) {
+	t.Parallel()
+	n, o := start(t, "--memory", "0"), newOrigin(t)
+	library(o)
+	n.fill(o, 100)
+	n.stop()
+	segments, err := filepath.Glob(filepath.Join(n.data, "segments", "*.seg"))
+	must(t, err)
+	for _, path := range segments {
+		must(t, os.Remove(path))
+	}
+	n.restart()
+	n.says(fmt.Sprintf(`stored objects are lost.* segments=%d objects=\d+`, len(segments)))
+	lost := n.metrics("cachenode_cache_missing_total")
+	if code, out := n.command("status"); code != 0 || lost == 0 || !strings.Contains(out, fmt.Sprintf("%.0f stored objects were lost", lost)) {
+		t.Errorf("%.0f are lost; status says %d: %s", lost, code, out)
+	}
+	n.fill(o, 100)
+	if again := o.asked("*") - 100; again != int(lost) {
+		t.Errorf("%d were fetched again, %.0f are lost", again, lost)
 	}
 }
 
