@@ -261,6 +261,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		c.end()
 		cancel()
 		c.aside.Wait()
+		c.client.CloseIdleConnections() // and what those attempts were dialling
 		return nil
 	})
 	return g.Wait()

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -105,6 +106,30 @@ func TestNodeReturnsAtAnotherAddress(t *testing.T) {
 			}
 		}
 		l.wait(5*time.Second, 3, Alive, l.nodes...)
+	})
+}
+
+// A node that a member comes to has arrived, though its own attempts to reach
+// somebody go on.
+func TestMetByAnother(t *testing.T) {
+	inVirtualTime(t, func(l *lab) {
+		l.start(2)
+		l.wait(10*time.Second, 2, Alive, l.nodes...)
+		gone := l.nodes[0].own.Addr()
+		l.setCut(func(_, to netip.Addr, _ bool) bool { return to == gone })
+		l.nodes[0].kill()
+		time.Sleep(rejoinEvery + 4*time.Second) // of n2: its next attempts are in less than contactTime
+		began := time.Now()
+		l.start(1) // knows n1 only
+		n3 := l.nodes[2]
+		l.nodes[1].do(func() { l.nodes[1].roster.stray(n3.own) })
+		n3.Settled(context.Background())
+		if n := n3.View().Count(Alive); n != 2 {
+			t.Errorf("after %v it sees %s", time.Since(began), n3.states())
+		}
+		if took := time.Since(began); took >= contactTime {
+			t.Errorf("it has waited for its own attempt: %v", took)
+		}
 	})
 }
 

@@ -84,15 +84,20 @@ func (c *Cluster) do(f func()) bool {
 	}
 }
 
-// drain takes in what gossip has said.
+// drain takes in what gossip has said. Who meets a member need not wait for its
+// own attempts, be it that the member was the one to come.
 func (c *Cluster) drain() {
 	list := c.stay.Load().events.take()
 	now := time.Now()
 	for i := range list {
 		c.take(&list[i], now)
 	}
-	if len(list) > 0 {
-		c.changed()
+	if len(list) == 0 {
+		return
+	}
+	c.changed()
+	if len(c.View().Others()) > 0 {
+		c.settle()
 	}
 }
 
