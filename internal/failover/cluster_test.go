@@ -199,13 +199,15 @@ func (c *cluster) restore() {
 	c.t.Helper()
 	c.net.Heal()
 	for i, n := range c.nodes {
-		if n.away {
-			n.Plug()
+		switch {
+		case n.away && n.proc == nil:
+			c.powerOn(i)
+		case n.away:
+			c.plug(i)
 		}
 		if n.hung {
 			c.wake(i)
 		}
-		n.away = false
 		if n.proc == nil {
 			c.run(i)
 			continue
@@ -297,7 +299,16 @@ func (c *cluster) kill(i int) {
 func (c *cluster) cutPower(i int) {
 	c.pull(i)
 	c.kill(i)
-	_ = c.nodes[i].IP("address", "del", vip+"/24", "dev", netlab.Interface) // the holder's: a machine that is off has none
+	_ = c.nodes[i].IP("address", "del", vip+"/32", "dev", netlab.Interface) // the holder's: a machine that is off has none
+}
+
+// powerOn boots a machine without the node. Unlike the kernel that stands in for
+// it, it knows nothing of before: not whom it asked for by ARP in vain while its
+// cable was out, of whom it would not ask again for a second.
+func (c *cluster) powerOn(i int) {
+	c.t.Helper()
+	c.plug(i)
+	must(c.t, c.nodes[i].IP("neighbour", "flush", "dev", netlab.Interface))
 }
 
 // hang stops the process where it is.

@@ -130,9 +130,9 @@ func scenarios() []scenario {
 			comesBack("two nodes: it boots"),
 			{name: "two nodes: the other one's power is cut", once: true, begin: toOther((*cluster).cutPower), must: limits{text: "served ≤ 1 s", last: time.Second}},
 		}},
-		{name: "ColdStart", nodes: 2, events: []event{
-			{name: "two nodes: both start together", begin: (*cluster).coldStart, must: limits{text: "served ≤ 1 s, one holder", last: time.Second}},
-		}},
+		{name: "ColdStart", nodes: 2, events: []event{startsTogether("two nodes: both start together")}},
+		{name: "ColdStartOfThree", nodes: 3, events: []event{startsTogether("three nodes: all start together")}},
+		{name: "ColdStartAlone", nodes: 1, events: []event{startsTogether("a node that is alone starts")}},
 		{name: "AnnouncementLost", nodes: 4, events: []event{
 			{name: "holder: power cut, and the announcements of the new one lost for 0.3 s", begin: (*cluster).loseAnnouncements,
 				must: limits{text: "recovered ≤ 2 s", gap: 2 * time.Second, gapWorst: 2 * time.Second, last: 2 * time.Second}},
@@ -142,6 +142,10 @@ func scenarios() []scenario {
 
 func other() limits {
 	return limits{text: "0 failed new connections after 0.5 s; kept ones fail at most once", lastNew: 500 * time.Millisecond}
+}
+
+func startsTogether(name string) event {
+	return event{name: name, begin: (*cluster).coldStart, must: limits{text: "served ≤ 1 s, one holder", last: time.Second}}
 }
 
 func heals(name string) event {

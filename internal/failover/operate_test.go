@@ -68,7 +68,7 @@ func (c *cluster) coldStart() []int {
 		c.cutPower(i)
 	}
 	for i := range c.nodes {
-		c.plug(i)
+		c.powerOn(i)
 	}
 	c.event()
 	for i := range c.nodes {
