@@ -36,6 +36,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 		m.Capacity = uint64(max(n.o.Store.Disk, n.o.Store.Memory))
 	})
 	c.Handle(pathVitals, peer.HandleJSON(func(context.Context, string, struct{}) (vitals, error) { return n.vitals(), nil }))
+	n.openInvalidation()
 	return n.openPurges()
 }
 
@@ -96,6 +97,7 @@ func (n *Node) runCluster(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.cluster.Run(ctx) })
 	g.Go(func() error { n.keepInStep(ctx); return nil })
+	g.Go(func() error { return n.invalid.teller.Run(ctx) })
 	return g.Wait()
 }
 
@@ -141,6 +143,7 @@ type serviceList struct {
 type clusterParts struct {
 	cluster     *peer.Cluster // nil: standalone
 	purges      purgeLog
+	invalid     invalidation
 	ownServices []acl.Service // where this node listens; complete before Run
 	allServices atomic.Pointer[serviceList]
 }

@@ -100,6 +100,9 @@ func (n *Node) openProxy(context.Context) error {
 		Ready:        n.ready,
 		Record:       n.record,
 	}
+	if n.cluster != nil {
+		d.Outdated = n.invalid.teller.Tell
+	}
 	if n.siblings != nil {
 		d.Siblings, d.Digest = n.siblings.finder, n.siblings.digest
 	}

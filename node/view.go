@@ -102,6 +102,7 @@ func (n *Node) sources() metrics.Sources {
 	}
 	if n.cluster != nil {
 		s.Members, s.GossipRejected = n.memberCounts, n.cluster.Rejected
+		s.Invalidations = n.invalidations
 	}
 	s.VIP = n.vip.stats
 	return s

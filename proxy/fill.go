@@ -352,12 +352,25 @@ func (fl *flight) freshenHead(h http.Header, sent, received time.Time) {
 // anybody hears of its success.
 func (fl *flight) invalidate() {
 	f := &fl.fill
-	for _, key := range cache.Invalidates(f.req, f.url, fl.status, fl.header) {
-		fl.p.flights.drop(key) // first: what is fetched now must not be stored behind the deletion
+	keys := cache.Invalidates(f.req, f.url, fl.status, fl.header)
+	for _, key := range keys {
 		if epochSlot(key) == epochSlot(f.req.Key) {
 			fl.epoch++ // our own doing: this response is newer than what it invalidates
 		}
-		fl.p.outdate(key)
+	}
+	fl.p.Outdate(keys)
+	if fl.p.d.Outdated != nil && len(keys) > 0 {
+		fl.p.d.Outdated(keys)
+	}
+}
+
+// Outdate drops what is stored of keys, keeps the fetches of them that are under
+// way from being stored or joined, and takes nothing from a sibling that is no
+// newer.
+func (p *Proxy) Outdate(keys []string) {
+	for _, key := range keys {
+		p.flights.drop(key) // first: what is fetched now must not be stored behind the deletion
+		p.outdate(key)
 	}
 }
 

@@ -38,6 +38,7 @@ type Deps struct {
 	Siblings Siblings               // asked on a miss; nil: none
 	Manager  http.Handler           // squid's manager pages; nil: none
 	Digest   http.Handler           // this node's digest, for siblings; nil: none
+	Outdated func(keys []string)    // told what an unsafe request made invalid; must not wait; nil: nobody is
 	Ready    func() error           // why this node wants no new clients; nil: it always wants them
 	Record   func(*accesslog.Entry) // called exactly once per request; must keep neither the entry nor its strings
 	Clock    func() time.Time       // nil: time.Now

@@ -281,6 +281,29 @@ func TestR0010_InvalidationOvertakesAFetch(t *testing.T) {
 	r.get("/a").want(t, 200, "hit", "new")
 }
 
+// So is one whose resource another node says has changed.
+func TestOutdateOvertakesAFetch(t *testing.T) {
+	r := newRig(t)
+	asked, go_ := make(chan bool), make(chan bool)
+	r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		asked <- true
+		<-go_
+		io.WriteString(w, "old")
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { r.get("/a").want(t, 200, "fwd=uri-miss; fwd-status=200; detail=invalidated", "old") })
+	<-asked
+	r.proxy.Outdate([]string{r.origin.URL + "/a", "http://elsewhere.example/"})
+	close(go_)
+	wg.Wait()
+	r.page("/a", fields(200, "new", "Cache-Control: max-age=60"))
+	r.get("/a").want(t, 200, "fwd=uri-miss; fwd-status=200; stored", "new")
+	r.get("/a").want(t, 200, "hit", "new")
+	r.proxy.Outdate([]string{r.origin.URL + "/a"})
+	r.get("/a").want(t, 200, "fwd=uri-miss", "new")
+}
+
 // An HTTP/1.0 client, for whom a close is the end of a body, sees that it was
 // broken off.
 func TestR0011_OldClientSeesTheAbort(t *testing.T) {

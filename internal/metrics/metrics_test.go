@@ -92,6 +92,7 @@ func TestDocumentedNamesExist(t *testing.T) {
 		},
 		Members:        func() map[string]int { return map[string]int{"alive": 1} },
 		GossipRejected: func() map[string]uint64 { return map[string]uint64{"key": 1} },
+		Invalidations:  func() map[string]uint64 { return map[string]uint64{"told": 1} },
 		VIP:            func() VIPStats { return VIPStats{} },
 	})
 	s := hit()

@@ -23,7 +23,7 @@ type descs struct {
 	connections, active, tunnels                           *prometheus.Desc
 	accepted, refused, closed                              *prometheus.Desc
 	draining, logDropped, lookups                          *prometheus.Desc
-	members, gossipRejected                                *prometheus.Desc
+	members, gossipRejected, invalidations                 *prometheus.Desc
 	vipHolder, vipTransitions                              *prometheus.Desc
 }
 
@@ -56,6 +56,7 @@ func newDescs() descs {
 		logDropped:     d("access_log_dropped_total", "Access log lines lost because the log could not be written."),
 		members:        d("members", "Nodes of the cluster that this one knows, itself included.", "state"),
 		gossipRejected: d("gossip_rejected_total", "Datagrams and streams that the port of gossip turned away.", "reason"),
+		invalidations:  d("invalidations_total", "URLs that unsafe requests made invalid, by what became of the news of it: told, heard, dropped; failed counts batches that a member did not take.", "kind"),
 		vipHolder:      d("vip_holder", "1 while this node holds the virtual IP."),
 		vipTransitions: d("vip_transitions_total", "Times this node took the virtual IP."),
 		lookups:        d("lookup_duration_seconds", "Time of look-ups the node waited for, by kind: dns, icp.", "kind"),
@@ -104,6 +105,11 @@ func (c *scrape) collectCluster(ch chan<- prometheus.Metric, src *Sources) {
 	if src.Members != nil {
 		for state, n := range src.Members() {
 			gauge(ch, c.descs.members, float64(n), state)
+		}
+	}
+	if src.Invalidations != nil {
+		for kind, n := range src.Invalidations() {
+			counter(ch, c.descs.invalidations, float64(n), kind)
 		}
 	}
 	if src.GossipRejected != nil {

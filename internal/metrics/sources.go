@@ -20,6 +20,9 @@ type Sources struct {
 	// port turned away, by reason.
 	Members        func() map[string]int
 	GossipRejected func() map[string]uint64
+	// Invalidations counts what unsafe requests made invalid: keys told to other
+	// members and heard of them, keys that were not told, batches not taken.
+	Invalidations func() map[string]uint64
 	// VIP is how this node stands to the virtual IP; nil: there is none.
 	VIP func() VIPStats
 }
