@@ -55,8 +55,8 @@ var special = []struct {
 }
 
 // DialAllowed is the destination guard: whether the proxy may open a connection
-// to this very address. It is called with the address that is dialled
-// (net.Dialer.Control), after DNS. The error is a *Denied.
+// to this very address. It is called with the address that is dialled, after DNS.
+// The error is a *Denied.
 //
 // Own services are refused first and always. Then the special networks are, and
 // IPv6 addresses that carry one of theirs inside, unless allow_to contains the

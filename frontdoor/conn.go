@@ -8,6 +8,7 @@ import (
 
 	"github.com/cachenode/cachenode/internal/proxyproto"
 	"github.com/cachenode/cachenode/internal/relay"
+	"github.com/cachenode/cachenode/internal/tcp"
 )
 
 // conn is a client's connection. What Door's mutex guards is marked.
@@ -114,7 +115,5 @@ type timeLimit struct {
 func (l timeLimit) Deadline() (time.Time, bool) { return l.at, true }
 
 func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1} // the relay's limits end what is dead; the option costs system calls
-	d.SetMultipathTCP(false)
-	return d.DialContext(ctx, "tcp", to.String()) // DialTCP would bind first, and take a port for itself alone
+	return tcp.Dialer{}.Dial(ctx, to)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cachenode/cachenode/election"
 	"github.com/cachenode/cachenode/frontdoor"
+	"github.com/cachenode/cachenode/internal/tcp"
 	"github.com/cachenode/cachenode/peer"
 )
 
@@ -202,12 +203,11 @@ func backends(v *peer.View) []frontdoor.Backend {
 // dialNode connects to another node from this one's own address, by which that
 // knows it.
 func (n *Node) dialNode(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1} // the limits of the relay end what is dead
-	d.SetMultipathTCP(false)
+	var d tcp.Dialer
 	if own := n.cluster.Bound().Addr(); !own.IsUnspecified() {
-		d.LocalAddr, d.Control = net.TCPAddrFromAddrPort(netip.AddrPortFrom(own, 0)), anyPort
+		d.Local = own
 	}
-	return d.DialContext(ctx, "tcp", to.String()) // DialTCP binds in any case, and takes a port for itself alone
+	return d.Dial(ctx, to)
 }
 
 // shutDoors stops accepting, and lets the connections end that clients have here
@@ -343,14 +343,4 @@ func anyAddress(shared bool) func(network, addr string, c syscall.RawConn) error
 		})
 		return errors.Join(failed, err)
 	}
-}
-
-// anyPort leaves the choice of a port to the connect, so that the connections to
-// each node have a range of ports of their own.
-func anyPort(_, _ string, c syscall.RawConn) error {
-	var err error
-	failed := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	})
-	return errors.Join(failed, err)
 }

@@ -8,17 +8,17 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/tcp"
 )
 
 // Dialer connects to names by happy eyeballs. How is said by the Connect options
 // of its Resolver. It is safe for concurrent use and must not be copied.
 type Dialer struct {
 	Resolver *Resolver
-	// Allowed is asked with every address before it is dialled, from
-	// net.Dialer.Control, so that what is checked is what is dialled. nil: every
-	// address may be.
+	// Allowed is asked with every address right before it is dialled, so that what
+	// is checked is what is dialled. nil: every address may be.
 	Allowed func(netip.AddrPort) error
 
 	failed recentFailures
@@ -106,30 +106,13 @@ func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort) (net.Conn, er
 	if d.dial != nil {
 		return d.dial(ctx, addr)
 	}
+	if d.Allowed != nil {
+		if err := d.Allowed(addr); err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: &refusal{err}}
+		}
+	}
 	o := &d.Resolver.o.Connect
-	dialer := net.Dialer{
-		Timeout:   min(o.Timeout, o.TotalTimeout).D(),
-		KeepAlive: -1, // costs system calls for connections that mostly live shortly
-		Control:   d.control,
-	}
-	// Not Dialer.DialTCP: without a local address that still binds one, which
-	// takes an ephemeral port away from all other destinations.
-	return dialer.DialContext(ctx, "tcp", addr.String())
-}
-
-// control runs between the making of the socket and its connecting.
-func (d *Dialer) control(_, address string, _ syscall.RawConn) error {
-	if d.Allowed == nil {
-		return nil
-	}
-	addr, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	if err := d.Allowed(addr); err != nil {
-		return &refusal{err}
-	}
-	return nil
+	return tcp.Dialer{Timeout: min(o.Timeout, o.TotalTimeout).D()}.Dial(ctx, addr)
 }
 
 func isRefusal(err error) bool {

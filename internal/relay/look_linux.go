@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +12,7 @@ import (
 const tries = 3
 
 // lookAt asks the kernel about c, which may be nil.
-func lookAt(c *net.TCPConn) (l look) {
+func lookAt(c socket) (l look) {
 	if c == nil {
 		return l
 	}

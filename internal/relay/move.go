@@ -9,10 +9,8 @@ import (
 )
 
 const (
-	copySize   = 32 << 10        // fits the first-level cache; more is dearer
-	fullReads  = 3               // so many full buffers in a row are a bulk transfer
-	spliceSize = 1 << 20         // one step of it
-	spliceWait = 1 * time.Second // a step that is slower goes back to copying, and frees its pipe
+	copySize  = 32 << 10 // fits the first-level cache; more is dearer
+	fullReads = 3        // so many full buffers in a row are a bulk transfer
 )
 
 // direction is one way through the relay.
@@ -128,24 +126,5 @@ func (d *direction) moveFirst() error {
 		return d.write(first, len(first))
 	default:
 		return err
-	}
-}
-
-// splice moves whole steps inside the kernel until one is slow.
-func (d *direction) splice() (end bool, err error) {
-	for {
-		if err := d.src.tcp.SetReadDeadline(time.Now().Add(spliceWait)); err != nil {
-			return false, err
-		}
-		n, err := d.dst.tcp.ReadFrom(&io.LimitedReader{R: d.src.tcp, N: spliceSize})
-		d.moved.Add(n)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return false, d.src.tcp.SetReadDeadline(time.Time{})
-		case err != nil:
-			return false, err
-		case n < spliceSize:
-			return true, nil
-		}
 	}
 }

@@ -9,9 +9,17 @@ import (
 
 // side is one end of the relay.
 type side struct {
-	conn  net.Conn     // what the owner gave; closing it is his business too
-	tcp   *net.TCPConn // what is beneath, nil if there is no TCP or it is not ours to use
-	early []byte       // what was read from it already
+	conn  net.Conn // what the owner gave; closing it is his business too
+	tcp   socket   // what is beneath, nil if there is no TCP or it is not ours to use
+	early []byte   // what was read from it already
+}
+
+// socket is a TCP connection of the kernel: a *net.TCPConn or one of internal/tcp.
+type socket interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+	SetLinger(seconds int) error
 }
 
 // sideOf looks beneath wrappers: Detach yields what was read ahead and the
@@ -21,9 +29,6 @@ func sideOf(c net.Conn) side {
 	s := side{conn: c}
 	for {
 		switch w := c.(type) {
-		case *net.TCPConn:
-			s.tcp = w
-			return s
 		case interface{ Detach() ([]byte, net.Conn) }:
 			var early []byte
 			early, c = w.Detach()
@@ -33,6 +38,9 @@ func sideOf(c net.Conn) side {
 			return s
 		case interface{ NetConn() net.Conn }:
 			c = w.NetConn()
+		case socket:
+			s.tcp = w
+			return s
 		default:
 			return s
 		}

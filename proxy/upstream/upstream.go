@@ -111,7 +111,7 @@ func (c *Client) Do(req *http.Request, interim func(code int, h http.Header)) (*
 }
 
 // Dial opens a connection to hostport for a tunnel, directly or through a
-// parent's CONNECT. It is a *net.TCPConn, or may have a method
+// parent's CONNECT. It is what the Dialer made, or may have a method
 // Detach() ([]byte, net.Conn) that yields one and the bytes that came before.
 // Errors are *Error.
 func (c *Client) Dial(ctx context.Context, hostport string) (net.Conn, Route, error) {
