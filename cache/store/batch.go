@@ -62,10 +62,8 @@ func (k *keeper) prepare(h hash) keyChange {
 	if i := slices.IndexFunc(kc.changes, (*change).unwritten); i >= 0 {
 		kc.changes = kc.changes[:i]
 	}
-	if len(kc.changes) == 0 || !kc.changes[0].fresh {
-		if e, err := k.d.load(h); err == nil && e != nil {
-			kc.before = e.vars
-		}
+	if e, err := k.d.load(h); err == nil && e != nil {
+		kc.before = e.vars
 	}
 	var base []*variant
 	if !wiped {
@@ -123,7 +121,6 @@ func (k *keeper) finish(kc *keyChange) {
 	s, sh := k.d.s, k.d.s.shard(kc.h)
 	sh.mu.Lock()
 	sh.gen++
-	sh.noteIndexed(kc.h)
 	if p := sh.keys[kc.h]; p != nil && p.wipes == kc.wipes {
 		for _, c := range kc.changes {
 			k.d.release(c)
@@ -202,7 +199,6 @@ func (k *keeper) refuse() {
 			}
 		}
 		sh.gen++
-		sh.noteIndexed(h) // a part of the batch may be in the index
 		s.mem.delete(h)
 		sh.mu.Unlock()
 		for _, c := range gone {

@@ -224,6 +224,9 @@ func (d *disk) tryOpen() (err error) {
 		}
 		return &damageError{err}
 	}
+	if st.Boot == 1 { // whatever badger has is of another seed
+		d.idx.known.now.Store(newKeySet(0))
+	}
 	d.aside = asideSize(d.dir)
 	return d.state.opened()
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -16,8 +17,9 @@ import (
 
 // index is badger, with the calls that the store needs.
 type index struct {
-	dir string
-	db  *badger.DB
+	dir   string
+	db    *badger.DB
+	known presence
 }
 
 // openIndex opens badger in dir. What badger only finds by dying is looked for
@@ -166,6 +168,9 @@ func (x *index) close() error { return x.db.Close() }
 // load returns the entry of h, nil when there is none. A value that cannot be
 // read is an error.
 func (x *index) load(h hash) (e *entry, err error) {
+	if !x.known.has(h) {
+		return nil, nil
+	}
 	defer recovered(&err)
 	err = x.db.View(func(t *badger.Txn) error {
 		item, err := t.Get(h[:])
@@ -204,6 +209,7 @@ func (b *batch) put(h hash, vars []*variant) error {
 		if len(vars) == 0 {
 			return b.txn.Delete(h[:])
 		}
+		b.x.known.add(h)
 		return b.txn.Set(h[:], encodeRecords(vars))
 	}
 	err := entry()
@@ -247,6 +253,31 @@ func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) (e
 		}
 		return nil
 	})
+}
+
+// hashes calls fn for up to n keys from after on; next is where to go on, nil at
+// the end.
+func (x *index) hashes(after []byte, n int, fn func(h hash)) (next []byte, err error) {
+	defer recovered(&err)
+	err = x.db.View(func(t *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := t.NewIterator(o)
+		defer it.Close()
+		for it.Seek(after); it.Valid(); it.Next() {
+			key := it.Item().Key()
+			if len(key) != len(hash{}) {
+				continue
+			}
+			if n--; n < 0 {
+				next = slices.Clone(key)
+				return nil
+			}
+			fn(hash(key))
+		}
+		return nil
+	})
+	return next, err
 }
 
 // size is the space that the index takes on disk, and in its tables alone.

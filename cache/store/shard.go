@@ -25,35 +25,6 @@ type shard struct {
 	keys    map[hash]*overlay // changes that the index does not have yet
 	flights map[hash]*flight  // objects being written
 	gen     uint64            // counts changes: a reader that saw another value may not fill the memory tier
-	absent  [absentSlots]hash // keys that neither the index nor the memory tier has; only the keeper can change that
-}
-
-// absentSlots is how many absent keys a shard remembers, so that a miss that is
-// looked up, looked up again and then stored asks the index once.
-const absentSlots = 8
-
-func (sh *shard) absentSlot(h hash) *hash { return &sh.absent[h[2]%absentSlots] }
-
-// isAbsent reports that the index has nothing of h; false says nothing. mu is held.
-func (sh *shard) isAbsent(h hash) bool { return *sh.absentSlot(h) == h && h != hash{} }
-
-// noteAbsent remembers that the index had nothing of h when gen was current.
-func (sh *shard) noteAbsent(h hash, gen uint64) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.gen == gen {
-		*sh.absentSlot(h) = h
-	}
-}
-
-// noteIndexed ends what is known of the absence of h. mu is held.
-func (sh *shard) noteIndexed(h hash) {
-	if slot := sh.absentSlot(h); *slot == h {
-		*slot = hash{}
-	}
-	if f := sh.flights[h]; f != nil {
-		f.absent = false
-	}
 }
 
 func (sh *shard) init() {
@@ -79,9 +50,9 @@ func (sh *shard) snapshot(h hash) (alone bool, changes []*change, gen uint64) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	if p := sh.keys[h]; p != nil {
-		return p.wiped || sh.isAbsent(h), p.changes, sh.gen
+		return p.wiped, p.changes, sh.gen
 	}
-	return sh.isAbsent(h), nil, sh.gen
+	return false, nil, sh.gen
 }
 
 // flight is the writers of one key that began since its last Delete.
@@ -89,7 +60,6 @@ type flight struct {
 	key     string
 	n       int
 	deleted bool // guarded by the shard's mu
-	absent  bool // guarded by the shard's mu: the index has nothing of the key
 }
 
 // takeOff registers a writer of h.
@@ -98,7 +68,7 @@ func (sh *shard) takeOff(h hash, key string) *flight {
 	defer sh.mu.Unlock()
 	f := sh.flights[h]
 	if f == nil {
-		f = &flight{key: key, absent: sh.isAbsent(h)}
+		f = &flight{key: key}
 		sh.flights[h] = f
 	}
 	f.n++
@@ -154,8 +124,6 @@ const (
 type change struct {
 	kind changeKind
 	v    *variant
-
-	fresh bool // the index had nothing of the key when this became the first change
 
 	// For the keeper alone.
 	loc    place

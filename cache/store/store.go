@@ -196,7 +196,7 @@ func (s *Store) current(h hash, key string) ([]*variant, bool) {
 	alone, changes, gen := sh.snapshot(h)
 	var base []*variant
 	if !alone {
-		e := s.base(h, key, gen)
+		e := s.base(h, key)
 		if e != nil && e.fromDisk && len(changes) == 0 {
 			s.publish(h, e, gen)
 		}
@@ -220,7 +220,7 @@ func (s *Store) visible(key string, vars []*variant) []*variant {
 }
 
 // base returns what is known of key apart from the overlay.
-func (s *Store) base(h hash, key string, gen uint64) *entry {
+func (s *Store) base(h hash, key string) *entry {
 	if e := s.mem.get(h); e != nil {
 		if e.key != key {
 			return nil // another key of the same hash
@@ -231,9 +231,6 @@ func (s *Store) base(h hash, key string, gen uint64) *entry {
 		return nil
 	}
 	e, err := s.disk.load(h)
-	if err == nil && e == nil {
-		s.shard(h).noteAbsent(h, gen)
-	}
 	if err != nil || e == nil || e.key != key {
 		return nil
 	}
@@ -325,7 +322,7 @@ func (s *Store) commit(h hash, v *variant, f *flight) error {
 		return nil
 	}
 	p := s.overlay(sh, h)
-	c := &change{kind: changePut, v: v, fresh: f.absent && len(p.changes) == 0}
+	c := &change{kind: changePut, v: v}
 	p.add(c)
 	return s.disk.enqueue(op{h: h, c: c})
 }

@@ -16,6 +16,7 @@ func (d *disk) run(ctx context.Context) error {
 	g.Go(func() error { return d.runWatch(ctx) })
 	g.Go(func() error { return d.runSweeps(ctx) })
 	g.Go(func() error { return d.runScrub(ctx) })
+	g.Go(func() error { return d.runLearn(ctx) })
 	if err := g.Wait(); ctx.Err() == nil {
 		return err
 	}
