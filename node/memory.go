@@ -19,6 +19,10 @@ const (
 	// overhead is what a node takes beside its memory tier: indexes, buffers,
 	// and garbage that waits for collection.
 	overhead = 96 * units.MiB
+	// gcPercent lets the heap grow to four times what is alive between collections,
+	// where the soft limit has room for it: a heap of some megabytes would else be
+	// collected many times a second.
+	gcPercent = 300
 	// limitEvery is how often the soft limit follows the live heap.
 	limitEvery = 5 * time.Second
 )
@@ -37,7 +41,8 @@ func softLimit(budget, live, ceiling int64) int64 {
 
 // KeepMemory sets the garbage collector's soft limit for the whole process, so
 // that a full memory tier does not double the heap, and lets it follow the live
-// heap until ctx ends. It leaves a GOMEMLIMIT of the environment alone.
+// heap until ctx ends; under the limit it collects less often than the default. It
+// leaves a GOMEMLIMIT and a GOGC of the environment alone.
 func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -52,6 +57,10 @@ func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 	}
 	before := debug.SetMemoryLimit(softLimit(budget, 0, ceiling))
 	defer debug.SetMemoryLimit(before)
+	if os.Getenv("GOGC") == "" {
+		percent := debug.SetGCPercent(gcPercent)
+		defer debug.SetGCPercent(percent)
+	}
 	log.Debug("soft memory limit", "limit", units.Size(softLimit(budget, 0, ceiling)), "ceiling", units.Size(ceiling))
 	tick := time.NewTicker(limitEvery)
 	defer tick.Stop()
