@@ -163,7 +163,9 @@ func (c *card) setInt(number byte, n uint64) {
 	case fieldDigest:
 		c.Digest = n
 	case fieldStarted:
-		c.Started = time.Unix(int64(min(n, 1<<40)), 0).UTC()
+		if n > 0 { // 0 is how no number is written
+			c.Started = time.Unix(int64(min(n, 1<<40)), 0).UTC()
+		}
 	}
 }
 
