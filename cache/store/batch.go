@@ -43,6 +43,7 @@ func (k *keeper) index() bool {
 	for i := range done {
 		k.finish(&done[i])
 	}
+	k.waiting = false
 	k.d.measure()
 	return true
 }
@@ -109,9 +110,7 @@ func (c *change) located(segs *segments) *variant {
 		return c.v
 	}
 	v := c.v.at(c.loc, segs.get(c.loc.seg))
-	if len(v.body) <= blockSize {
-		v.rec.sum = sumOf(v.body)
-	}
+	v.rec.sum = c.sum
 	return v
 }
 
@@ -211,6 +210,6 @@ func (k *keeper) refuse() {
 		}
 	}
 	clear(k.dirty)
-	clear(k.placed)
-	k.placed = k.placed[:0]
+	k.waiting = false
+	k.unplace()
 }

@@ -43,10 +43,12 @@ type disk struct {
 
 	room *semaphore.Weighted // bytes of committed bodies that are not written
 
-	mu     sync.Mutex // guards ops and closed
-	ops    []op
-	closed bool
-	wake   chan struct{} // 1: there are ops, or the end
+	mu      sync.Mutex // guards all below but the channels
+	ops     []op
+	pending int64 // bytes of bodies that come with ops
+	timed   bool  // the keeper will look at ops soon without being told
+	closed  bool
+	wake    chan struct{} // 1: there is something that cannot wait, or the end
 
 	done chan struct{} // the keeper has returned
 }
@@ -275,6 +277,13 @@ func (d *disk) setAside() error {
 	return makeDirs(d.dir)
 }
 
+const (
+	// wakeOps and wakeBytes are how many new objects, and bytes of them, wait for
+	// the keeper before it is woken for them: each time costs a switch to it.
+	wakeOps   = 64
+	wakeBytes = 1 << 20
+)
+
 // enqueue hands an op to the keeper.
 func (d *disk) enqueue(o op) error {
 	d.mu.Lock()
@@ -283,6 +292,12 @@ func (d *disk) enqueue(o op) error {
 		return errClosed
 	}
 	d.ops = append(d.ops, o)
+	if o.c != nil {
+		d.pending += int64(len(o.c.v.body))
+	}
+	if d.timed && o.kind == opKey && o.done == nil && len(d.ops) < wakeOps && d.pending < wakeBytes {
+		return nil
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -294,8 +309,22 @@ func (d *disk) enqueue(o op) error {
 func (d *disk) take(spare []op) (ops []op, closed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	ops, d.ops = d.ops, spare[:0]
+	ops, d.ops, d.pending = d.ops, spare[:0], 0
 	return ops, d.closed
+}
+
+// rest tells that the keeper goes to sleep. Timed says that it will take what has
+// come when flushAfter is over.
+func (d *disk) rest(timed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timed = timed; timed || len(d.ops) == 0 {
+		return
+	}
+	select { // what came while it was thought to look soon
+	case d.wake <- struct{}{}:
+	default:
+	}
 }
 
 // claim accounts for n bytes of a large object, making room when there is none.

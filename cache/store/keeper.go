@@ -24,9 +24,11 @@ type keeper struct {
 	n     int // bytes in buf
 	saved int // of them already in the file
 
-	dirty  map[hash][]chan<- answer // keys with changes, and who waits for them
-	placed []*change                // their bodies are in buf, not in the file
-	since  time.Time                // when the oldest unwritten change came
+	dirty   map[hash][]chan<- answer // keys with changes, and who waits for them
+	waiting bool                     // somebody waits for one of them
+	placed  []*change                // their bodies are in buf, or in the file without its being known
+	held    int                      // bytes of these bodies
+	since   time.Time                // when the oldest unwritten change came
 
 	chance   int64 // bytes that may survive until the next segment is opened
 	buffered bool  // it was said that the file system takes no direct writes
@@ -36,7 +38,8 @@ const (
 	// bufferSize is what is written at once; a direct write of it costs a half to
 	// a fifth of a buffered one.
 	bufferSize = 4 << 20
-	// flushAfter bounds how long a committed object may be in memory only.
+	// flushAfter bounds how long a committed object may be in memory only; when they
+	// are many, they are written after bufferSize.
 	flushAfter = 50 * time.Millisecond
 	// batchKeys is how many keys go into the index at once.
 	batchKeys = 512
@@ -70,8 +73,9 @@ func (k *keeper) run() {
 		if closed {
 			return
 		}
+		k.d.rest(len(k.dirty) > 0)
 		if len(k.dirty) > 0 {
-			timer.Reset(flushAfter)
+			timer.Reset(max(flushAfter-time.Since(k.since), time.Millisecond))
 		}
 	}
 }
@@ -104,6 +108,7 @@ func (k *keeper) handle(o *op) {
 	waiters := k.dirty[o.h]
 	if o.done != nil {
 		waiters = append(waiters, o.done)
+		k.waiting = true
 	}
 	k.dirty[o.h] = waiters
 	if o.c != nil && o.c.kind == changePut {
@@ -120,17 +125,14 @@ func (k *keeper) settle(closed bool) {
 	if len(k.dirty) == 0 {
 		return
 	}
-	if closed || time.Since(k.since) >= flushAfter {
+	if closed || k.held >= bufferSize || time.Since(k.since) >= flushAfter {
 		k.flush()
 		k.index()
 		k.since = time.Now()
 		return
 	}
-	for _, waiters := range k.dirty {
-		if len(waiters) > 0 {
-			k.index()
-			return
-		}
+	if k.waiting {
+		k.index()
 	}
 }
 
@@ -147,7 +149,11 @@ func (k *keeper) place(h hash, c *change) {
 		return
 	}
 	c.loc = loc
+	if len(v.body) <= blockSize {
+		c.sum = sumOf(v.body)
+	}
 	k.placed = append(k.placed, c)
+	k.held += len(v.body)
 }
 
 // appendEntry puts an entry into the buffer, writing what is full.
@@ -298,9 +304,13 @@ func (k *keeper) flush() bool {
 		c.placed = true
 		k.d.s.n.swapOuts.Add(1)
 	}
-	clear(k.placed)
-	k.placed = k.placed[:0]
+	k.unplace()
 	return true
+}
+
+func (k *keeper) unplace() {
+	clear(k.placed)
+	k.placed, k.held = k.placed[:0], 0
 }
 
 // lose gives up what could not be written, and the segment with it: its end is
@@ -309,8 +319,7 @@ func (k *keeper) lose() {
 	for _, c := range k.placed {
 		k.abandon(k.d.s.hash(c.v.rec.meta.Key), c)
 	}
-	clear(k.placed)
-	k.placed = k.placed[:0]
+	k.unplace()
 	k.seal()
 }
 

@@ -127,7 +127,8 @@ type change struct {
 
 	// For the keeper alone.
 	loc    place
-	placed bool // the body is in its segment
+	sum    uint64 // of a body of one block
+	placed bool   // the body is in its segment
 }
 
 // apply returns base after changes. Neither is changed.
