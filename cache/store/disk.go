@@ -119,7 +119,7 @@ func (d *disk) size(o Options) error {
 		return &DirError{Dir: o.Dir, Err: err}
 	}
 	d.quota = min(d.quota, int64(st.Blocks)*st.Bsize)
-	d.memtable = min(max(d.quota/128, minMemtable), 4<<20)
+	d.memtable = min(max(d.quota/128, minMemtable), 8<<20)
 	d.large = min(max(d.quota>>16, 1<<20), 8<<20, o.segmentSize(d.quota)/4)
 	d.maxObject = o.maxObject(d.quota)
 	return nil
