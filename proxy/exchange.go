@@ -30,6 +30,7 @@ type exchange struct {
 
 	target  url.URL       // what url points to
 	request cache.Request // what req points to
+	seen    sighting      // of the store, for req
 
 	ctx      context.Context // ends when the client leaves
 	upload   *clientBody     // on its way to the origin, nil: none

@@ -22,7 +22,7 @@ func (x *exchange) fill(base cache.Object) fill { return x.fillAs(x.r.Method, ba
 func (x *exchange) fillAs(method string, base cache.Object) fill {
 	req, target := *x.req, *x.url // a fetch may outlive the exchange
 	f := fill{
-		req: &req, rules: x.rules, method: method, url: &target, length: x.r.ContentLength,
+		req: &req, seen: x.seen, rules: x.rules, method: method, url: &target, length: x.r.ContentLength,
 		header: x.outgoing(), base: base,
 	}
 	if method != x.r.Method {

@@ -19,6 +19,7 @@ import (
 // fill is a fetch to be made.
 type fill struct {
 	req    *cache.Request
+	seen   sighting // of the store, when this was found to be necessary
 	rules  *rules
 	method string
 	url    *url.URL
@@ -113,7 +114,7 @@ var errNoOutcome = errors.New("fetch ended without an outcome")
 // look-up and the start of this flight, by another one.
 func (fl *flight) foundMeanwhile() bool {
 	f := &fl.fill
-	if fl.name.key == "" {
+	if fl.name.key == "" || fl.p.flights.fresh(f.req.Key, f.seen) {
 		return false
 	}
 	for _, o := range fl.p.d.Store.Lookup(f.req.Key) {
@@ -201,6 +202,7 @@ func (fl *flight) update(o cache.Object, m *cache.Meta) (stored bool) {
 	if err := fl.p.d.Store.Update(o, m); err != nil {
 		fl.p.d.Log.Warn("freshened response not stored", "error", err)
 	}
+	fl.p.flights.landed(m.Key)
 	return true
 }
 
@@ -445,10 +447,15 @@ func (fl *flight) commit() {
 	if m.Spans != nil && fl.outdone(m) {
 		return
 	}
-	if err := fl.body.w.Commit(m); err != nil && !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
+	err := fl.body.w.Commit(m)
+	switch {
+	case err == nil:
+		fl.p.flights.landed(m.Key)
+		if fl.p.d.Siblings != nil {
+			fl.p.d.Siblings.Stored(m.Key)
+		}
+	case !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge):
 		fl.p.d.Log.Warn("response not stored", "error", err)
-	} else if err == nil && fl.p.d.Siblings != nil {
-		fl.p.d.Siblings.Stored(m.Key)
 	}
 }
 

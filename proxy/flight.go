@@ -77,7 +77,8 @@ type flights struct {
 	alone      [4096]atomic.Uint64
 	epochs     [epochSlots]atomic.Uint64 // how often keys of this hash were invalidated
 	purges     atomic.Uint64
-	outdated   [epochSlots]atomic.Int64 // when responses for keys of this hash were found to be so, Unix nanoseconds
+	landings   [epochSlots]atomic.Uint64 // how often something was stored for keys of this hash
+	outdated   [epochSlots]atomic.Int64  // when responses for keys of this hash were found to be so, Unix nanoseconds
 }
 
 func (f *flights) init(o FillOptions) {
@@ -295,6 +296,24 @@ func (fl *flight) worthCompleting() bool {
 func (f *flights) epoch(key string) uint64 {
 	return f.epochs[epochSlot(key)].Load() + f.purges.Load()
 }
+
+// sighting says what a request saw of the store: whatever has landed since then,
+// it does not know of.
+type sighting struct {
+	made     bool
+	landings uint64
+}
+
+// look is to be called before the store is looked at.
+func (f *flights) look(key string) sighting {
+	return sighting{true, f.landings[epochSlot(key)].Load()}
+}
+
+// fresh reports that nothing for key has been stored since s was made.
+func (f *flights) fresh(key string, s sighting) bool { return s == f.look(key) }
+
+// landed notes that something was stored for key.
+func (f *flights) landed(key string) { f.landings[epochSlot(key)].Add(1) }
 
 func epochSlot(key string) uint64 { return xxh3.HashString(key) % epochSlots }
 

@@ -69,6 +69,7 @@ func (x *exchange) answer() {
 
 // lookup returns the stored response that the request selects, pinned.
 func (x *exchange) lookup() (cache.Object, cache.Fwd) {
+	x.seen = x.p.flights.look(x.req.Key)
 	found := x.p.d.Store.Lookup(x.req.Key)
 	if len(found) == 0 {
 		return nil, cache.FwdURIMiss
