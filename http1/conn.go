@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -225,6 +226,8 @@ func (c *Conn) fill(room []byte) *problem {
 		return nil
 	case isTimeout(err):
 		return slowHead
+	case errors.Is(err, io.EOF) && len(bytes.Trim(c.work.unread(), crlf)) > 0:
+		return cutHead
 	}
 	return errGone
 }

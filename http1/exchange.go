@@ -1,13 +1,10 @@
 package http1
 
 import (
-	"context"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 )
 
 // exchange is one request on the long way.
@@ -181,114 +178,4 @@ func (c *Conn) remoteAddr() string {
 		}
 	}
 	return c.remote
-}
-
-// leaving is the context of a request, which ends when its client leaves. The
-// connection is watched only when somebody has asked for Done, the body has been
-// read, and the answer is taking its time: most are there before a watch would
-// be worth its goroutine and its system call.
-type leaving struct {
-	context.Context
-	cancel context.CancelFunc
-	c      *Conn
-
-	mu     sync.Mutex    // guards what follows
-	wanted bool          // somebody waits for the end
-	quiet  bool          // the body has been read, nobody reads the connection
-	over   bool          // the request has been answered
-	timer  *time.Timer   // begins the watch; nil: not yet wanted
-	done   chan struct{} // closed when the watch has ended; nil: there is none
-}
-
-// watchAfter is how much later than at once the end of a client is noticed.
-const watchAfter = 50 * time.Millisecond
-
-func (l *leaving) init(c *Conn) {
-	l.Context, l.cancel = context.WithCancel(context.Background())
-	l.c = c
-}
-
-// Done implements context.Context.
-func (l *leaving) Done() <-chan struct{} {
-	l.mu.Lock()
-	l.wanted = true
-	l.start()
-	l.mu.Unlock()
-	return l.Context.Done()
-}
-
-// Value implements context.Context.
-func (l *leaving) Value(key any) any {
-	if key == http.LocalAddrContextKey {
-		return l.c.nc.LocalAddr()
-	}
-	return l.Context.Value(key)
-}
-
-// bodyRead tells that nobody reads the connection any more.
-func (l *leaving) bodyRead() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.quiet = true
-	l.start()
-}
-
-// start has the watch begin soon, if it may; mu is held.
-func (l *leaving) start() {
-	if !l.wanted || !l.quiet || l.over || l.timer != nil || l.c.raw == nil {
-		return
-	}
-	l.timer = time.AfterFunc(watchAfter, l.watch)
-}
-
-// begin starts the watch; false: it is too late for it.
-func (l *leaving) begin() (done chan<- struct{}, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return nil, false
-	}
-	l.c.disarmRead()
-	l.c.unlimitRead()
-	l.done = make(chan struct{})
-	return l.done, true
-}
-
-// watch ends the context when the client leaves.
-func (l *leaving) watch() {
-	done, ok := l.begin()
-	if !ok {
-		return
-	}
-	defer close(done)
-	if l.c.awaitGone() == nil {
-		l.cancel()
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.over { // the connection has been closed
-		l.cancel()
-	}
-}
-
-// stop ends the watch, and waits for it.
-func (l *leaving) stop() {
-	l.mu.Lock()
-	l.over = true
-	timer, done := l.timer, l.done
-	l.mu.Unlock()
-	if timer != nil {
-		timer.Stop()
-	}
-	if done != nil {
-		_ = l.c.nc.SetReadDeadline(past) // fails only with the connection
-		<-done
-		l.c.disarmRead()
-	}
-}
-
-func (l *leaving) end() {
-	l.stop()
-	l.cancel()
 }

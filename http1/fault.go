@@ -75,6 +75,9 @@ var (
 	badExpect     = &problem{417, "expectation", "The only expectation that can be met is 100-continue."}
 )
 
+// cutHead is the end of the client's side within a head.
+var cutHead = &problem{400, "head-incomplete", "The request ends within its head."}
+
 // Problems of a body.
 var (
 	badChunkSize  = &problem{400, "chunk-size", "A chunk of the body has no valid size."}

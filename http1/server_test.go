@@ -416,6 +416,7 @@ func TestClientLeaves(t *testing.T) {
 		case <-left:
 		}
 	})
+	r.srv.halfTime = 0
 	for _, rest := range []string{"\r\n", "Content-Length: 3\r\n\r\nabc"} {
 		c := r.dial()
 		fmt.Fprintf(c, "POST /a HTTP/1.1\r\nHost: x\r\n%s", rest)

@@ -27,6 +27,9 @@ type wire struct {
 	writing writing
 	readBy  time.Time // the read deadline in force, zero: unknown
 
+	halfBy time.Time // an end of the client's side before it is that alone
+	half   bool      // such an end was seen
+
 	mu        sync.Mutex // guards what follows, and the order of deadlines
 	userRead  time.Time  // set by a handler; zero: none
 	userWrite time.Time
@@ -349,42 +352,24 @@ func (w *wire) clearUser() {
 	}
 }
 
-// awaitGone returns nil when the client has closed its side or the connection
-// has failed, and the error of the wait otherwise. Bytes that arrive stay where
-// they are.
-func (w *wire) awaitGone() error {
-	if w.raw == nil {
-		return errWouldBlock
-	}
-	return w.raw.Read(w.reading.look)
-}
-
-func (w *wire) tryLook(fd uintptr) bool {
-	var one [1]byte
+// socket is the connection, or the first of those it wraps, that is a T.
+func socket[T any](nc net.Conn) (t T, ok bool) {
 	for {
-		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		switch {
-		case n > 0 || errors.Is(err, syscall.EAGAIN):
-			return false
-		case errors.Is(err, syscall.EINTR):
-			continue
+		if t, ok = nc.(T); ok {
+			return t, true
 		}
-		return true
+		w, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return t, false
+		}
+		nc = w.NetConn()
 	}
 }
 
 // reset makes the close that follows break the connection off.
 func (w *wire) reset() {
-	for nc := w.nc; ; {
-		switch n := nc.(type) {
-		case interface{ SetLinger(int) error }:
-			_ = n.SetLinger(0) // fails only with the connection
-			return
-		case interface{ NetConn() net.Conn }:
-			nc = n.NetConn()
-		default:
-			return
-		}
+	if c, ok := socket[interface{ SetLinger(int) error }](w.nc); ok {
+		_ = c.SetLinger(0) // fails only with the connection
 	}
 }
 
