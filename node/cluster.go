@@ -114,6 +114,11 @@ func (n *Node) services() []acl.Service {
 	if s := n.allServices.Load(); s != nil && s.view == v && s.vip == at {
 		return s.list
 	}
+	return n.gatherServices(v, at)
+}
+
+// gatherServices lists them for a view and a virtual IP, and keeps the list.
+func (n *Node) gatherServices(v *peer.View, at *netip.AddrPort) []acl.Service {
 	s := &serviceList{view: v, vip: at, list: slices.Clone(n.ownServices)}
 	if at != nil {
 		s.list = append(s.list, acl.Service{Addr: *at, Proxy: true})

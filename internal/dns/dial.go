@@ -44,16 +44,23 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	o := &d.Resolver.o.Connect
 	addrs := d.arrange(found, network, port)
-	if len(addrs) == 0 {
+	switch len(addrs) {
+	case 0:
 		return nil, &Error{Host: host, Reason: "no address for " + network}
+	case 1: // has a time-out of its own
+		nc, err := d.connect(ctx, addrs[0])
+		return nc, naming(addr, err)
+	default:
+		return d.connectAny(ctx, addr, addrs)
 	}
-	if len(addrs) > 1 { // else the one attempt has a time-out of its own
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.TotalTimeout.D())
-		defer cancel()
-	}
+}
+
+// connectAny connects to one of several addresses.
+func (d *Dialer) connectAny(ctx context.Context, addr string, addrs []netip.AddrPort) (net.Conn, error) {
+	o := &d.Resolver.o.Connect
+	ctx, cancel := context.WithTimeout(ctx, o.TotalTimeout.D())
+	defer cancel()
 	result := race(ctx, len(addrs), o.AttemptDelay.D(),
 		func(ctx context.Context, i int) (net.Conn, error) { return d.connect(ctx, addrs[i]) },
 		func(late net.Conn) { _ = late.Close() })
@@ -61,7 +68,15 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	if result.winner >= 0 {
 		return result.value, nil
 	}
-	return nil, fmt.Errorf("connect to %s: %w", addr, mostTelling(result.errs))
+	return nil, naming(addr, mostTelling(result.errs))
+}
+
+// naming says in an error, if there is one, what was to be connected to.
+func naming(addr string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("connect to %s: %w", addr, err)
 }
 
 func splitHostPort(addr string) (host string, port uint16, err error) {
@@ -108,11 +123,15 @@ func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort) (net.Conn, er
 	}
 	if d.Allowed != nil {
 		if err := d.Allowed(addr); err != nil {
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: &refusal{err}}
+			return nil, refuse(addr, err)
 		}
 	}
 	o := &d.Resolver.o.Connect
 	return tcp.Dialer{Timeout: min(o.Timeout, o.TotalTimeout).D()}.Dial(ctx, addr)
+}
+
+func refuse(addr netip.AddrPort, err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: &refusal{err}}
 }
 
 func isRefusal(err error) bool {
@@ -136,7 +155,7 @@ func mostTelling(errs []error) error {
 // when a later one was through.
 func (d *Dialer) remember(addrs []netip.AddrPort, result raced[net.Conn]) {
 	keep := d.Resolver.o.Connect.AvoidFailed.D()
-	if keep == 0 || len(addrs) == 1 {
+	if keep == 0 {
 		return
 	}
 	now := d.Resolver.now()

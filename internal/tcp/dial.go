@@ -29,7 +29,11 @@ func (d Dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	}
 	nc, err := d.dial(ctx, by, to)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err}
+		return nil, fault(to, err)
 	}
 	return nc, nil
+}
+
+func fault(to netip.AddrPort, err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err}
 }

@@ -64,8 +64,8 @@ type Stats struct {
 	BytesOut int64
 }
 
-// begin admits a tunnel. The error is an *upstream.Error.
-func (t *Tunnels) begin(r *http.Request, target string) (*session, error) {
+// begin admits a tunnel, which is to end with ctx. The error is an *upstream.Error.
+func (t *Tunnels) begin(ctx context.Context, cancel context.CancelCauseFunc, r *http.Request, target string) (*session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -76,8 +76,7 @@ func (t *Tunnels) begin(r *http.Request, target string) (*session, error) {
 		t.stats.Refused++
 		return nil, errTooMany
 	default:
-		s := &session{client: r.RemoteAddr, target: target, since: time.Now()}
-		s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+		s := &session{ctx: ctx, cancel: cancel, client: r.RemoteAddr, target: target, since: time.Now()}
 		t.open[s] = struct{}{}
 		t.ended.Add(1)
 		t.stats.Opened++

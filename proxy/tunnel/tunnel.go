@@ -15,6 +15,7 @@ import (
 
 	"github.com/elazarl/goproxy"
 
+	"github.com/cachenode/cachenode/internal/lazyctx"
 	"github.com/cachenode/cachenode/internal/relay"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
@@ -75,14 +76,13 @@ const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 // tunnel has ended. With an error (an *upstream.Error) and Outcome.Status 0
 // nothing was sent, and the caller answers.
 func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome, error) {
-	s, err := t.begin(r, r.Host)
+	ctx := lazyctx.WithCancel(r.Context()) // once connected, the bytes tell when the client leaves
+	s, err := t.begin(ctx, ctx.Cancel, r, r.Host)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer t.end(s)
-	stop := context.AfterFunc(r.Context(), func() { s.cancel(context.Cause(r.Context())) })
-	far, route, err := t.deps.Dial(s.ctx, r.Host)
-	stop() // once connected, the bytes tell when the client leaves
+	far, route, err := t.deps.Dial(ctx, r.Host)
 	s.out.Route = route
 	if err != nil {
 		return s.out, s.classify(err)

@@ -20,8 +20,10 @@ import (
 // Outcome.Status 0 nothing was sent, and the caller answers; a response that
 // broke off later was cut on the client's side too.
 func (t *Tunnels) ServeUpgrade(w http.ResponseWriter, r *http.Request) (Outcome, error) {
-	s, err := t.begin(r, r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath())
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	s, err := t.begin(ctx, cancel, r, r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath())
 	if err != nil {
+		cancel(nil)
 		return Outcome{}, err
 	}
 	defer t.end(s)

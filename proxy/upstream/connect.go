@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cachenode/cachenode/accesslog"
+	"github.com/cachenode/cachenode/internal/lazyctx"
 )
 
 // want says which kept connection may serve a request.
@@ -68,8 +69,8 @@ func (c *Client) connectBy(ctx context.Context, t target, via *parent, w want) (
 	} else if cn := c.pool.kept(key, w); cn != nil {
 		return cn, nil
 	}
-	dctx, cancel := context.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)
-	defer cancel()
+	dctx := lazyctx.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)
+	defer dctx.Cancel(nil)
 	cn, err := c.pool.permit(dctx, key)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -126,9 +127,13 @@ func (c *Client) reach(ctx, dctx context.Context, addr string, via *parent) (net
 		c.parents.note(via, err == nil)
 	}
 	if err != nil && dctx.Err() != nil {
-		err = fmt.Errorf("connect to %s: %w", addr, errors.Join(errConnectTimeout, err))
+		err = overdue(addr, err)
 	}
 	return nc, err
+}
+
+func overdue(addr string, err error) error {
+	return fmt.Errorf("connect to %s: %w", addr, errors.Join(errConnectTimeout, err))
 }
 
 // enter speaks TLS to a parent that wants it.
@@ -227,8 +232,8 @@ func (c *Client) dialTunnel(ctx context.Context, hostport string) (net.Conn, Rou
 
 func (c *Client) dialTunnelBy(ctx context.Context, hostport string, via *parent) (net.Conn, Route, error) {
 	route := c.route(via)
-	dctx, cancel := context.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)
-	defer cancel()
+	dctx := lazyctx.WithTimeoutCause(ctx, c.opts.ConnectTimeout.D(), errConnectTimeout)
+	defer dctx.Cancel(nil)
 	raw, err := c.reach(ctx, dctx, hostport, via)
 	if err != nil {
 		return nil, route, err
