@@ -1,6 +1,7 @@
 package node
 
 import (
+	"io"
 	"os"
 	"regexp"
 	"sort"
@@ -14,12 +15,22 @@ import (
 // each with its place; the error is for a file that cannot be read.
 func Load(path string) (Options, strictyaml.Problems, error) {
 	o := DefaultOptions()
-	src, err := os.ReadFile(path)
+	src, err := readStart(path)
 	if err != nil {
 		return o, nil, &Fault{Err: err, Config: true, Hint: "name another file with --config, or start from 'cachenode config example'"}
 	}
 	problems := Parse(path, src, &o)
 	return o, problems, nil
+}
+
+// readStart reads a file, but not much more than is allowed of it.
+func readStart(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
 }
 
 // Parse decodes src onto o, which holds the defaults, and validates the result.

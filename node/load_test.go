@@ -124,3 +124,11 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("got %v", w)
 	}
 }
+
+// A file without an end is not read to its end.
+func TestEndlessFile(t *testing.T) {
+	_, ps, err := Load("/dev/zero")
+	if err != nil || len(ps) == 0 || !strings.Contains(ps[0].Error(), "more than 1048576 bytes") {
+		t.Errorf("%v, %v", ps, err)
+	}
+}

@@ -88,7 +88,9 @@ force.
 Sizes are written with B, KiB, MiB, GiB, TiB (powers of 1024) or kB, MB, GB, TB
 (powers of 1000), without a unit for bytes; times with ms, s, m, h, d and w.
 Lists in the file replace the default ones. A key without a value keeps its
-default. Anchors, aliases, merge keys and tags of YAML are refused.
+default. Anchors, aliases, merge keys and tags of YAML are refused. An IPv6 address
+with a port stands in quotes (` + "`\"[::1]:7946\"`" + `), and within braces so does every
+address with a port.
 
 SIGHUP reads the file again. Keys marked ↻ take effect at once; a change of the
 others waits for a restart, and the log says which those are. When the new file

@@ -41,11 +41,16 @@ func Decode(name string, src []byte, into any) (*File, Problems) {
 	for _, field := range Fields(into) {
 		d.known = append(d.known, field.Path)
 	}
+	if len(src) > MaxSize {
+		d.refuse(place{}, fmt.Sprintf("the file has more than %d bytes", MaxSize))
+		return f, d.problems
+	}
 	tokens := lexer.Tokenize(string(src))
-	if deep := tooDeep(tokens); deep != nil {
-		p := Problem{File: f.Name, Severity: Error, Message: "lists and maps are nested too deeply"}
-		f.put(&p, placeOf(deep))
-		d.problems = append(d.problems, p)
+	if t, why := excess(tokens); t != nil {
+		d.refuse(placeOf(t), why)
+		return f, d.problems
+	}
+	if d.unquoted(tokens); len(d.problems) > 0 {
 		return f, d.problems
 	}
 	doc, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -61,26 +66,6 @@ func Decode(name string, src []byte, into any) (*File, Problems) {
 		d.value("", part.Body, reflect.ValueOf(into).Elem())
 	}
 	return f, d.problems
-}
-
-// maxDepth is far beyond what any options nest.
-const maxDepth = 64
-
-// tooDeep returns the bracket that opens one list or map too many inside of
-// others: the time and the stack that parsing takes grow with their number.
-func tooDeep(tokens token.Tokens) *token.Token {
-	depth := 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			if depth++; depth > maxDepth {
-				return t
-			}
-		case token.SequenceEndType, token.MappingEndType:
-			depth = max(0, depth-1)
-		}
-	}
-	return nil
 }
 
 // At makes a problem of a key by its path, acl.connect_ports[2] say. When the
@@ -100,9 +85,12 @@ func (f *File) At(path string, severity Severity, message string) Problem {
 // Has reports whether the file mentions the key.
 func (f *File) Has(path string) bool { _, ok := f.at[path]; return ok }
 
+// longestShown is the longest line that is shown with a problem, in bytes.
+const longestShown = 400
+
 func (f *File) put(p *Problem, at place) {
 	p.Line, p.Column = at.line, at.column
-	if at.line >= 1 && at.line <= len(f.lines) {
+	if at.line >= 1 && at.line <= len(f.lines) && len(f.lines[at.line-1]) <= longestShown {
 		p.Source = strings.TrimRight(f.lines[at.line-1], "\r")
 	}
 }
@@ -112,10 +100,19 @@ func parentOf(path string) string {
 	return path[:max(i, 0)]
 }
 
+const notSupported = "anchors, aliases, merge keys and tags are not supported here"
+
 type decoder struct {
 	file     *File
 	known    []string // every path the struct accepts
 	problems Problems
+}
+
+// refuse adds a problem of the file as a whole.
+func (d *decoder) refuse(at place, why string) {
+	p := Problem{File: d.file.Name, Severity: Error, Message: why}
+	d.file.put(&p, at)
+	d.problems = append(d.problems, p)
 }
 
 func (d *decoder) syntax(err error) {
@@ -152,7 +149,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 	case nil, *ast.NullNode, *ast.CommentGroupNode:
 		return // a key without a value keeps its default
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
-		d.report(n, path, "anchors, aliases, merge keys and tags are not supported here")
+		d.report(n, path, notSupported)
 		return
 	}
 	if v.Kind() == reflect.Pointer {

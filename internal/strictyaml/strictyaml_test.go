@@ -95,6 +95,25 @@ func TestEmptyFilesKeepTheDefaults(t *testing.T) {
 	}
 }
 
+// Addresses are read as they stand, where YAML lets them.
+func TestAddresses(t *testing.T) {
+	for src, want := range map[string][]string{
+		"listen: [10.0.0.11:7946, host:80, :3128, '::1', ::1, 2001:db8::1]\n": {"10.0.0.11:7946", "host:80", ":3128", "::1", "::1", "2001:db8::1"},
+		"listen:\n- 10.0.0.11:7946\n- ::1\n- :80\n- \"[::1]:80\"\n":           {"10.0.0.11:7946", "::1", ":80", "[::1]:80"},
+		"{listen: ['[::1]:80', \"10.0.0.1:80\", host]}\n":                     {"[::1]:80", "10.0.0.1:80", "host"},
+		"listen: [\n  10.0.0.11:7946, # one\n  host:80]\n":                    {"10.0.0.11:7946", "host:80"},
+	} {
+		if o, _, ps := decode(src); len(ps) > 0 || !reflect.DeepEqual(o.Listen, want) {
+			t.Errorf("%q: %q, %v", src, o.Listen, ps)
+		}
+	}
+	// All that wants quotes is told at once.
+	_, _, ps := decode("{listen: [10.0.0.1:1, [::1]:2, :3, a], name: [::1]:4}\n")
+	if len(ps) != 4 {
+		t.Errorf("%d problems: %v", len(ps), ps)
+	}
+}
+
 // Each problem is found, at its place, with what was meant; none hides another.
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ name, src, want string }{
@@ -116,6 +135,18 @@ func TestProblems(t *testing.T) {
 		{"entry of a list", "nets:\n- 10.0.0.0/8\n- 10.0.0.0/99\n", `c.yaml:3:3: nets[1]: netip.ParsePrefix("10.0.0.0/99"): prefix length out of range`},
 		{"duplicate", "name: a\nname: b\n", `c.yaml:2:1: key "name" is given twice, first on line 1`},
 		{"anchor", "name: &x a\n", `c.yaml:1:7: anchors, aliases, merge keys and tags are not supported here`},
+		{"IPv6 with a port", "listen:\n- [::1]:7946\n", `c.yaml:2:3: this must be in quotes here: "[::1]:7946"`},
+		{"IPv6 with a port in a list", "listen: [a:1, [2001:db8::1]:7946]\n", `c.yaml:1:15: this must be in quotes here: "[2001:db8::1]:7946"`},
+		{"IPv6 with a port for text", "name: [::1]:80\n", `c.yaml:1:7: this must be in quotes here: "[::1]:80"`},
+		{"IPv6 with a port in braces", "{name: [::1]:80}\n", `c.yaml:1:8: this must be in quotes here: "[::1]:80"`},
+		{"IPv6 with a port in a list in braces", "{listen: [[::1]:80]}\n", `c.yaml:1:11: this must be in quotes here: "[::1]:80"`},
+		{"address in braces", "{listen: [10.0.0.11:7946]}\n", `c.yaml:1:11: this must be in quotes here: "10.0.0.11:7946"`},
+		{"name in braces", "{listen: [b, host:7946 # c\n]}\n", `c.yaml:1:14: this must be in quotes here: "host:7946"`},
+		{"port in braces", "{listen: [:3128]}\n", `c.yaml:1:11: this must be in quotes here: ":3128"`},
+		{"IPv6 in braces", "{listen: [::1]}\n", `c.yaml:1:11: this must be in quotes here: "::1"`},
+		{"IPv6 network in braces", "{nets: [2001:db8::/32]}\n", `c.yaml:1:9: this must be in quotes here: "2001:db8::/32"`},
+		{"URL in braces", "{listen: [http://a:80/x:y]}\n", `c.yaml:1:11: this must be in quotes here: "http://a:80/x:y"`},
+		{"pair for text", "{listen: [a: 80]}\n", `c.yaml:1:12: listen[0]: want text, not keys and values`},
 		{"two documents", "name: a\n---\nname: b\n", `c.yaml:3:5: more than one YAML document in the file`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,104 +180,59 @@ func TestSyntaxErrorHasAPlace(t *testing.T) {
 	}
 }
 
-// Brackets in brackets do not cost more than they weigh.
-func TestDeepNestingIsRefused(t *testing.T) {
-	for _, src := range []string{strings.Repeat("[", 100_000), strings.Repeat("{a: ", 50_000), "name: x\nlist: " + strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
-		var o options
-		_, problems := Decode("f.yaml", []byte(src), &o)
-		if len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Message, "nested too deeply") {
-			t.Errorf("%.20s: %v", src, problems)
-		}
+// What would take the parser long is refused before, with its place.
+func TestExcessIsRefused(t *testing.T) {
+	again := strings.Repeat
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c <= 'z'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, again(fmt.Sprintf("*%c,", c-1), 9))
 	}
-}
-
-func TestDetailPointsAtTheValue(t *testing.T) {
-	_, _, ps := decode("store:\n  memory: lots\n")
-	want := "c.yaml:2:11: store.memory: invalid size \"lots\": want a number with a unit, such as 256MiB or 10GiB\n" +
-		"    memory: lots\n" +
-		"            ^"
-	if got := ps.Error(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	ladder := ""
+	for i := range 100 {
+		ladder += again(" ", i) + "a:\n"
 	}
-}
-
-func TestAtFindsTheNearestParent(t *testing.T) {
-	_, f, _ := decode("store:\n  memory: 1GiB\nparents:\n- url: x\n")
-	for _, tt := range []struct {
-		path      string
-		line, col int
-	}{
-		{"store.memory", 2, 11}, {"store.wait", 1, 1}, {"store", 1, 1},
-		{"parents[0].url", 4, 8}, {"parents[0].weight", 4, 3}, {"parents[7]", 3, 1}, {"dns.ttl", 0, 0},
+	for _, tt := range []struct{ name, src, want string }{
+		{"[", again("[", 100_000), "1:65: lists and maps are nested too deeply"},
+		{"{", again("{a: ", 50_000), "1:257: lists and maps are nested too deeply"},
+		{"behind a key", "name: x\nlist: " + again("[", 65) + again("]", 65), "2:70: lists and maps are nested too deeply"},
+		{"-", again("- ", 20_000), "1:129: lists and maps are nested too deeply"},
+		{"- a:", again("- a: ", 20_000), "lists and maps are nested too deeply"},
+		{"a:", again("a: ", 20_000), "lists and maps are nested too deeply"},
+		{"? -", again("? - ", 20_000), "lists and maps are nested too deeply"},
+		{"by indentation", ladder, "lists and maps are nested too deeply"},
+		{"mixed", again("- ", 40) + again("[", 40), "lists and maps are nested too deeply"},
+		{"?", again("? a\n", 50_000), "101:1: keys that begin with a question mark are not supported here"},
+		{"aliases", bomb, "anchors, aliases, merge keys and tags are not supported here"},
+		{"anchors", "name: " + again("&a ", 50_000), "anchors, aliases, merge keys and tags are not supported here"},
+		{"side by side", again(`"a" `, 50_000), "1:405: values stand side by side"},
+		{"closing", again("]", 50_000), "1:101: brackets are closed that were not opened"},
+		{"keys", again("a: 1\n", 50_000), "5001:2: the file has more than 5000 keys"},
+		{"words", "listen:\n" + again("- a\n", 80_000), "the file has more than 100000 words and signs"},
+		{"size", again("# comment\n", 200_000), "f.yaml: the file has more than 1048576 bytes"},
 	} {
-		if p := f.At(tt.path, Error, "m"); p.Line != tt.line || p.Column != tt.col {
-			t.Errorf("%s: at %d:%d, want %d:%d", tt.path, p.Line, p.Column, tt.line, tt.col)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var o options
+			_, ps := Decode("f.yaml", []byte(tt.src), &o)
+			if len(ps) != 1 || !strings.Contains(ps[0].Error(), tt.want) || len(ps[0].Detail()) > 1000 || tt.name != "size" && ps[0].Line == 0 {
+				t.Errorf("%.2000s", ps.Error())
+			}
+		})
 	}
 }
 
-func TestPrintReadsBack(t *testing.T) {
-	limit := 3
-	o := defaults()
-	o.Name, o.Limit = "yes", &limit
-	o.Listen = []string{"[::1]:3128", "a b", "127.0.0.1:1", "1.5", "*", "#", ""}
-	o.Parents = []parent{{"http://p1:3128", 2}, {"", 0}}
-	o.Nets = []netip.Prefix{netip.MustParsePrefix("fd00::/8")}
-	o.Labels = map[string]int{"b": 2, "a": 1}
-	for _, style := range []Style{{}, {Comment: func(path string) string { return "About " + path + "." }}} {
-		text := Print(o, style)
-		got := options{}
-		if _, ps := Decode("printed", []byte(text), &got); len(ps) > 0 {
-			t.Fatalf("%v in\n%s", ps, text)
-		}
-		if !reflect.DeepEqual(got, o) {
-			t.Errorf("read back %+v\nfrom\n%s", got, text)
-		}
+// What is large and yet sensible is read.
+func TestLargeFile(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("nets:\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "- 10.%d.%d.0/24 # a comment\n", i/256, i%256)
+	}
+	b.WriteString("parents:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "- {url: 'http://p%d', weight: 1}\n", i)
+	}
+	if o, _, ps := decode(b.String()); len(ps) > 0 || len(o.Nets) != 20_000 || len(o.Parents) != 1000 {
+		t.Errorf("%d networks, %d parents, %v", len(o.Nets), len(o.Parents), ps)
 	}
 }
 
-func TestPrintDisabledIsAllDefaults(t *testing.T) {
-	text := Print(defaults(), Style{Disabled: true, Comment: func(path string) string { return "About " + path }})
-	o, _, ps := decode(text)
-	if len(ps) > 0 || !reflect.DeepEqual(o, defaults()) {
-		t.Errorf("%v\n%s", ps, text)
-	}
-	if !strings.Contains(text, "  #memory: 256MiB\n") {
-		t.Errorf("no switched-off memory key in\n%s", text)
-	}
-}
-
-func TestPrintKeepsSecrets(t *testing.T) {
-	o := defaults()
-	o.Token = "hunter2"
-	o.Parents = []parent{{URL: "http://user:hunter2@proxy:3128/x"}}
-	text := Print(o, Style{})
-	if strings.Contains(text, "hunter2") || !strings.Contains(text, "proxy:3128/x") {
-		t.Errorf("printed\n%s", text)
-	}
-}
-
-func TestFieldsNamesEveryKey(t *testing.T) {
-	var paths []string
-	for _, f := range Fields(defaults()) {
-		paths = append(paths, f.Path)
-	}
-	want := "[name listen store store.memory store.wait store.port parents parents[].url parents[].weight nets labels verbose share token limit depth]"
-	if got := fmt.Sprint(paths); got != want {
-		t.Errorf("got  %v\nwant %v", got, want)
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"name: a", "store:\n  memory: 1GiB\n", "listen: [a, 'b', \"c\"]", "parents:\n- url: a\n",
-		"a: &x [*x]", "<<: *y", "? a\n: b", "!!str a", "name: |\n  x\n y", "{", "- -", "\t", "a: b: c", "labels: {1: 2}"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, src string) {
-		o, _, ps := decode(src)
-		for _, p := range ps {
-			_ = p.Detail()
-		}
-		_ = Print(o, Style{})
-	})
-}
