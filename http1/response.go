@@ -430,9 +430,10 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early = slices.Clone(c.work.unread())
 		c.release()
 	}
-	r := bufio.NewReaderSize(&earlyReader{early, c.nc}, max(len(early), 512))
+	// Those who take connections over read and write them past these buffers.
+	r := bufio.NewReaderSize(&earlyReader{early, c.nc}, max(len(early), 16))
 	_, _ = r.Peek(len(early)) // so that they are in its buffer
-	return c.nc, bufio.NewReadWriter(r, bufio.NewWriterSize(c.nc, 512)), err
+	return c.nc, bufio.NewReadWriter(r, bufio.NewWriterSize(c.nc, 16)), err
 }
 
 // earlyReader is a connection of which some bytes were read already.

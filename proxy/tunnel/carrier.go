@@ -36,13 +36,13 @@ func newCarrier(log *slog.Logger) *goproxy.ProxyHttpServer {
 
 var errNoWayOut = errors.New("goproxy must not connect by itself")
 
-// connectAction hands the connection to the session that the request carries.
-func connectAction(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
+// connectAction hands the connection to the session that it was taken over for.
+func connectAction(host string, _ *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
 	return &goproxy.ConnectAction{
 		Action: goproxy.ConnectHijack,
-		Hijack: func(r *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
-			if h, ok := r.Context().Value(handoverKey{}).(handover); ok {
-				h(client)
+		Hijack: func(_ *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
+			if t, ok := client.(*taken); ok {
+				t.handover(t.Conn)
 				return
 			}
 			closeQuietly(client)
@@ -53,12 +53,19 @@ func connectAction(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, 
 // handover takes the client's connection.
 type handover func(client net.Conn)
 
-type handoverKey struct{}
+// taken is a client's connection on its way through goproxy.
+type taken struct {
+	net.Conn
+	handover handover
+}
 
-// connectShaped returns r as the CONNECT that goproxy hands over; an upgrade
+// connectShaped returns r as a CONNECT, which goproxy hands over; an upgrade
 // differs from one only until its answer.
-func connectShaped(r *http.Request, h handover) *http.Request {
-	c := r.WithContext(context.WithValue(r.Context(), handoverKey{}, h))
+func connectShaped(r *http.Request) *http.Request {
+	if r.Method == http.MethodConnect {
+		return r
+	}
+	c := r.WithContext(r.Context())
 	c.Method = http.MethodConnect
 	return c
 }
@@ -67,7 +74,8 @@ func connectShaped(r *http.Request, h handover) *http.Request {
 // request's head are not lost: goproxy looks at the connection only.
 type hijackWriter struct {
 	http.ResponseWriter
-	err error
+	handover handover
+	err      error
 }
 
 // Hijack implements http.Hijacker.
@@ -78,7 +86,7 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // cannot fail: it is there
-	return upstream.WithEarly(conn, early), rw, nil
+	return &taken{upstream.WithEarly(conn, early), w.handover}, rw, nil
 }
 
 // printfLogger is goproxy's log: what it warns of has an effect that we see

@@ -94,8 +94,8 @@ func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome,
 // carry lets goproxy take the client's connection over, and moves bytes until
 // both sides are done.
 func (t *Tunnels) carry(w http.ResponseWriter, r *http.Request, s *session) (Outcome, error) {
-	hw := &hijackWriter{ResponseWriter: w}
-	t.carrier.ServeHTTP(hw, connectShaped(r, func(client net.Conn) { s.run(client, t.opts) }))
+	hw := &hijackWriter{ResponseWriter: w, handover: func(client net.Conn) { s.run(client, t.opts) }}
+	t.carrier.ServeHTTP(hw, connectShaped(r))
 	if s.relay == nil {
 		_ = s.far.Close()
 		return s.out, &upstream.Error{
