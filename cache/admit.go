@@ -9,7 +9,8 @@ import (
 
 // Admit decides whether a response may be stored and builds its Meta (Length
 // and Total from Content-Length or -1 when not known); nil with the reason when not. h has lost its
-// hop-by-hop fields already and is not kept or changed. A 206 is admitted as a
+// hop-by-hop fields already. It is not changed here, and must not be by anybody when
+// there is a Meta, which may have it for its Header. A 206 is admitted as a
 // partial response with one Span when its Content-Range and validator allow.
 //
 // The Header of the Meta has a Date in any case (RFC 9110 §6.6.1) and, for a
@@ -27,8 +28,11 @@ func (p *Policy) Admit(r *Request, status int, h http.Header, requested, receive
 	}
 	m := &Meta{
 		Key: r.Key, Vary: vary, Status: status,
-		Header:    storedHeader(h, c.cc.withheld, received),
+		Header:    h,
 		Requested: requested, Received: received,
+	}
+	if status == http.StatusPartialContent || !storedWhole(h, c.cc.withheld, received) {
+		m.Header = storedHeader(h, c.cc.withheld, received)
 	}
 	m.Length = contentLength(status, h)
 	m.Total = m.Length
@@ -169,6 +173,17 @@ func storedHeader(h http.Header, withheld []string, received time.Time) http.Hea
 		kept["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}
 	return kept
+}
+
+// storedWhole reports that there is nothing in h that must not be stored.
+func storedWhole(h http.Header, withheld []string, received time.Time) bool {
+	for name := range h {
+		if neverStored(name) || slices.Contains(withheld, name) {
+			return false
+		}
+	}
+	_, dated := parseDate(firstLine(h["Date"]), received)
+	return dated
 }
 
 // neverStored lists the fields of one connection or one message.

@@ -126,7 +126,7 @@ func (b *body) read(p []byte) (n int, err error) {
 	case err == io.EOF: //nolint:errorlint // the proper end
 		b.x.gone.bodyRead()
 	case problemOf(err) == nil:
-		b.x.gone.cancel()
+		b.x.gone.Cancel()
 	}
 	b.err = err
 	if n > 0 && err != io.EOF { //nolint:errorlint // the proper end

@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cachenode/cachenode/internal/leash"
 )
 
 // leaving is the context of a request, which ends when its client leaves. The
@@ -17,9 +18,8 @@ import (
 // read, and the answer is taking its time: most are there before a watch would
 // be worth its goroutine and its system call.
 type leaving struct {
-	context.Context
-	cancel context.CancelFunc
-	c      *Conn
+	leash.Leash
+	c *Conn
 
 	mu     sync.Mutex    // guards what follows
 	wanted bool          // somebody waits for the end
@@ -38,17 +38,33 @@ const watchAfter = 50 * time.Millisecond
 const halfTime = time.Second
 
 func (l *leaving) init(c *Conn) {
-	l.Context, l.cancel = context.WithCancel(context.Background())
 	l.c = c
 }
 
 // Done implements context.Context.
 func (l *leaving) Done() <-chan struct{} {
+	l.want()
+	return l.Leash.Done()
+}
+
+// Enlist is that of the leash.
+func (l *leaving) Enlist(f func()) (seat int) {
+	l.want()
+	return l.Leash.Enlist(f)
+}
+
+// AfterFunc is that of the leash.
+func (l *leaving) AfterFunc(f func()) (stop func() bool) {
+	l.want()
+	return l.Leash.AfterFunc(f)
+}
+
+// want notes that somebody waits for the end.
+func (l *leaving) want() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.wanted = true
 	l.start()
-	l.mu.Unlock()
-	return l.Context.Done()
 }
 
 // Value implements context.Context.
@@ -56,7 +72,7 @@ func (l *leaving) Value(key any) any {
 	if key == http.LocalAddrContextKey {
 		return l.c.nc.LocalAddr()
 	}
-	return l.Context.Value(key)
+	return l.Leash.Value(key)
 }
 
 // bodyRead tells that nobody reads the connection any more.
@@ -96,13 +112,13 @@ func (l *leaving) watch() {
 	}
 	defer close(done)
 	if l.c.awaitGone(time.Now().Add(l.c.srv.halfTime)) == nil {
-		l.cancel()
+		l.Cancel()
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over { // the connection has been closed
-		l.cancel()
+		l.Cancel()
 	}
 }
 
@@ -124,7 +140,7 @@ func (l *leaving) stop() {
 
 func (l *leaving) end() {
 	l.stop()
-	l.cancel()
+	l.Cancel()
 }
 
 // awaitGone returns nil when the client has left, and the error of the wait

@@ -1,6 +1,9 @@
 package http1
 
-import "sync"
+import (
+	"net/http"
+	"sync"
+)
 
 const (
 	readRoom  = 4 << 10  // a read buffer as it comes from the pool
@@ -60,6 +63,14 @@ func (k *work) free(most int) []byte {
 
 // outs are buffers that responses are written from.
 var outs = sync.Pool{New: func() any { return new([writeRoom]byte) }}
+
+// headers are maps for the fields of responses.
+var headers = sync.Pool{New: func() any {
+	return make(http.Header, mostFields/2)
+}}
+
+// mostFields is with how many fields a header is kept.
+const mostFields = 32
 
 // copies are buffers for bodies that pass through.
 var copies = sync.Pool{New: func() any { return new([copyRoom]byte) }}

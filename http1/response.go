@@ -44,7 +44,7 @@ func (w *response) init(x *exchange, r *Request) {
 	w.x, w.c, w.length = x, x.c, -1
 	w.expects = r.marks&hasExpect != 0 && r.Length != 0
 	w.isHead = string(r.Method) == http.MethodHead
-	w.header = make(http.Header, 12)
+	w.header = headers.Get().(http.Header)
 }
 
 // Conn is the connection that the request came on.
@@ -282,7 +282,7 @@ func (w *response) appendTrailers(b []byte) []byte {
 func (w *response) failed(err error) error {
 	if err != nil && w.err == nil {
 		w.err = err
-		w.x.gone.cancel()
+		w.x.gone.Cancel()
 	}
 	return err
 }
@@ -333,6 +333,12 @@ func (w *response) free() {
 		w.buf = nil
 	}
 	w.c.giveOut()
+	if w.hijacked || len(w.header) > mostFields {
+		return // somebody may hold on to it; it is too much to keep
+	}
+	clear(w.header)
+	headers.Put(w.header) //nolint:staticcheck // a map is a pointer
+	w.header = nil
 }
 
 // ReadFrom implements io.ReaderFrom. What stands in a file moves inside the

@@ -41,6 +41,7 @@ type exchange struct {
 	tunneled bool // the byte counts in entry are complete
 	log      accesslog.Entry
 	status   cache.Status
+	member   [1]string // room for a Cache-Status that is ours alone
 	active   activeEntry
 }
 
@@ -129,7 +130,8 @@ func (x *exchange) cacheStatus(h http.Header) string {
 	var room [128]byte
 	member := string(x.status.Append(room[:0]))
 	if len(h["Cache-Status"]) == 0 {
-		h["Cache-Status"] = []string{member}
+		x.member[0] = member
+		h["Cache-Status"] = x.member[:]
 	} else {
 		cache.AppendMember(h, x.status)
 	}

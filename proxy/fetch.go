@@ -283,7 +283,7 @@ func (x *exchange) fromFlight(fl *flight) {
 		return
 	}
 	defer src.detach()
-	src.idle = x.push
+	src.idle = x
 	if x.status.Collapsed { // another's response, less what was his alone
 		x.storedFields(m, x.rules.policy.Reuse(x.req, m, x.p.d.Clock()).Age)
 	} else {
@@ -313,7 +313,7 @@ func (x *exchange) relay(fl *flight) {
 		return
 	}
 	defer src.detach()
-	src.idle = x.push
+	src.idle = x
 	h := x.w.Header()
 	x.setFields(fl.header)
 	if x.r.Method == http.MethodHead || fl.status == http.StatusNoContent || fl.status == http.StatusNotModified {

@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/internal/leash"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -21,7 +22,7 @@ type flight struct {
 	fill  fill
 	name  flightName // zero: nobody else may join
 	epoch uint64     // of its key when it began
-	ctx   leash
+	ctx   leash.Leash
 	infos chan interim  // informational responses for whoever began it
 	head  chan struct{} // closed when outcome is there
 	done  chan struct{} // closed when the fetch has ended
@@ -120,7 +121,7 @@ func (p *Proxy) launch(f fill, name flightName) *flight {
 	fl.body.size, fl.body.onLost = int(p.o.Fill.Buffer), fl.review
 	p.flights.all[fl] = struct{}{}
 	if p.flights.over {
-		fl.ctx.cancel()
+		fl.ctx.Cancel()
 	}
 	p.fetch.Add(1)
 	go fl.run()
@@ -133,7 +134,7 @@ func (f *flights) cancelAll() {
 	defer f.mu.Unlock()
 	f.over = true
 	for fl := range f.all {
-		fl.ctx.cancel()
+		fl.ctx.Cancel()
 	}
 }
 
@@ -201,7 +202,7 @@ func (fl *flight) review() {
 func (fl *flight) reconsider() {
 	if fl.readers == 0 && !fl.ended && (!fl.worthCompleting() || !fl.takeSlot()) {
 		fl.forget()
-		fl.ctx.cancel()
+		fl.ctx.Cancel()
 	}
 }
 
@@ -231,7 +232,7 @@ func (fl *flight) land() {
 	if slot {
 		<-fs.background
 	}
-	fl.ctx.cancel()
+	fl.ctx.Cancel()
 	close(fl.done)
 	if free {
 		fl.free()

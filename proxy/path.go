@@ -37,7 +37,7 @@ func (x *exchange) answer() {
 		x.r.Header["Transfer-Encoding"] = x.r.TransferEncoding
 	}
 	x.req = &x.request
-	x.req.Reset(x.r.Method, cache.Key(x.url), x.r.Header)
+	x.req.Reset(x.r.Method, x.key(), x.r.Header)
 	if ok, fwd, why := x.rules.policy.Lookup(x.req); !ok {
 		x.miss(fwd, why)
 		return
@@ -65,6 +65,14 @@ func (x *exchange) answer() {
 	default: // also what cannot be validated may stand in when the origin fails
 		x.revalidate(obj, d)
 	}
+}
+
+// key is the primary cache key, which a target in its plainest form is itself.
+func (x *exchange) key() string {
+	if _, plain := plainTarget(x.r.RequestURI); plain {
+		return x.r.RequestURI
+	}
+	return cache.Key(x.url)
 }
 
 // lookup returns the stored response that the request selects, pinned.

@@ -30,6 +30,11 @@ type spool struct {
 	readers []*spoolReader
 	done    bool
 	err     error // final; nil after a whole body
+
+	first struct { // room for the first reader, as most bodies have one only
+		spoolReader
+		in [1]*spoolReader
+	}
 }
 
 // source is a body to read from. A read may return fewer bytes than asked for;
@@ -43,9 +48,12 @@ type spoolReader struct {
 	s     *spool
 	ctx   context.Context // of the request it reads for: ends its waiting
 	off   int64           // guarded by s.mu: everything before it may be forgotten
-	idle  func()          // called before it waits with something read since it last did
+	idle  pusher          // told before it waits with something read since it last did; nil: nobody
 	moved bool            // something was read since then
 }
+
+// pusher sends on what it has kept back so far.
+type pusher interface{ push() }
 
 // write appends p. Readers see it at once, or with hold only after finish. It
 // blocks while the ring is full.
@@ -181,7 +189,11 @@ func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
 	if off < s.from && (off >= s.kept || s.kept < s.from) {
 		return nil
 	}
-	r := &spoolReader{s: s, ctx: ctx, off: off, moved: true}
+	r := &spoolReader{}
+	if s.first.s == nil {
+		r, s.readers = &s.first.spoolReader, s.first.in[:0]
+	}
+	*r = spoolReader{s: s, ctx: ctx, off: off, moved: true}
 	s.readers = append(s.readers, r)
 	s.wake() // a fetch that waits for its first reader
 	return r
@@ -255,7 +267,7 @@ func (r *spoolReader) await(off int64) (kept int64, err error) {
 		if r.moved && r.idle != nil {
 			r.moved = false
 			s.mu.Unlock()
-			r.idle()
+			r.idle.push()
 			s.mu.Lock()
 			continue
 		}

@@ -167,10 +167,15 @@ func (x *index) close() error { return x.db.Close() }
 
 // load returns the entry of h, nil when there is none. A value that cannot be
 // read is an error.
-func (x *index) load(h hash) (e *entry, err error) {
+func (x *index) load(h hash) (*entry, error) {
 	if !x.known.has(h) {
 		return nil, nil
 	}
+	return x.read(h)
+}
+
+// read is load from badger.
+func (x *index) read(h hash) (e *entry, err error) {
 	defer recovered(&err)
 	err = x.db.View(func(t *badger.Txn) error {
 		item, err := t.Get(h[:])

@@ -63,12 +63,14 @@ type flight struct {
 }
 
 // takeOff registers a writer of h.
-func (sh *shard) takeOff(h hash, key string) *flight {
+// own is used where there is no flight yet.
+func (sh *shard) takeOff(h hash, key string, own *flight) *flight {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	f := sh.flights[h]
 	if f == nil {
-		f = &flight{key: key}
+		f = own
+		f.key = key
 		sh.flights[h] = f
 	}
 	f.n++
@@ -91,9 +93,15 @@ type overlay struct {
 	wiped   bool
 	wipes   int // how often it was wiped
 	changes []*change
+	room    [1]*change // for the first
 }
 
-func (p *overlay) add(c *change) { p.changes = append(p.changes, c) }
+func (p *overlay) add(c *change) {
+	if p.changes == nil && p.room[0] == nil {
+		p.changes = p.room[:0]
+	}
+	p.changes = append(p.changes, c)
+}
 
 // wipe voids all and returns the changes that were to come. Who takes a change
 // off an overlay releases what it holds.

@@ -19,7 +19,8 @@ type writer struct {
 	h    hash
 	id   uint64
 	f    *flight
-	hint int64 // expected length, -1 when it is not known
+	own  flight // what f points to when this writer was the first
+	hint int64  // expected length, -1 when it is not known
 	meta *cache.Meta
 	size int // metaSize of meta
 
@@ -38,8 +39,10 @@ func newWriter(s *Store, m *cache.Meta, size int) *writer {
 	h := s.hash(m.Key)
 	// The flight comes before the id: a purge that comes between finds the
 	// flight, one that comes before has the lower id.
-	f := s.shard(h).takeOff(h, m.Key)
-	return &writer{s: s, h: h, f: f, id: s.ids.next(), hint: m.Length, meta: m, size: size}
+	w := &writer{s: s, h: h, hint: m.Length, meta: m, size: size}
+	w.f = s.shard(h).takeOff(h, m.Key, &w.own)
+	w.id = s.ids.next()
+	return w
 }
 
 // Write implements io.Writer.

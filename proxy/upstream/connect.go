@@ -190,8 +190,8 @@ func (c *Client) askTunnel(cn *conn, via *parent, addr string) (code int, err er
 		return 0, headError{err}
 	}
 	for range c.opts.MaxInterim + 1 {
-		h, err := readHead(cn, int(c.opts.MaxResponseHead))
-		if err != nil {
+		var h head
+		if err := readHead(cn, int(c.opts.MaxResponseHead), &h); err != nil {
 			return 0, err
 		}
 		if h.code >= 200 {

@@ -21,9 +21,10 @@ type exchange struct {
 	req     *http.Request
 	interim func(code int, h http.Header)
 	up      *upload // nil without a request body
-	stop    func() bool
+	ender   ender
 	wrote   bool // part of the request may have reached the origin
 	broken  bool // the head could not be written in full
+	head    head
 	resp    http.Response
 	body    body
 }
@@ -41,7 +42,7 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	}
 	cn.out = head
 	x := &exchange{c: c, cn: cn, req: req, interim: interim}
-	x.stop = afterFunc(req.Context(), cn.ender)
+	x.ender.begin(req.Context(), cn.ender)
 	if resp, err = x.run(head); err == nil {
 		return resp, false, nil
 	}
@@ -58,16 +59,39 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	return nil, again, err
 }
 
-// afterFunc is context.AfterFunc, by the context's own method where it has one:
-// the least that it takes to end an exchange from outside.
-func afterFunc(ctx context.Context, f func()) (stop func() bool) {
-	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
-		return own.AfterFunc(f)
+// ender ends an exchange from outside, by the context's own method where it has
+// one that takes less than context.AfterFunc.
+type ender struct {
+	own  enlister // nil: stop it is
+	seat int
+	stop func() bool // nil: nothing can end it
+}
+
+type enlister interface {
+	Enlist(f func()) (seat int)
+	Dismiss(seat int) bool
+}
+
+func (e *ender) begin(ctx context.Context, f func()) {
+	if own, ok := ctx.(enlister); ok {
+		e.own, e.seat = own, own.Enlist(f)
+	} else if ctx.Done() != nil {
+		e.stop = context.AfterFunc(ctx, f)
 	}
-	if ctx.Done() == nil {
-		return func() bool { return true }
+}
+
+// leave reports whether the context has not ended the exchange; the second time
+// it does nothing.
+func (e *ender) leave() bool {
+	own, stop := e.own, e.stop
+	e.own, e.stop = nil, nil
+	switch {
+	case own != nil:
+		return own.Dismiss(e.seat)
+	case stop != nil:
+		return stop()
 	}
-	return context.AfterFunc(ctx, f)
+	return true
 }
 
 // mayRepeat applies RFC 9110 §9.2.2 and RFC 9112 §9.3.1: a kept connection that
@@ -84,7 +108,7 @@ func (x *exchange) mayRepeat(err error) bool {
 }
 
 func (x *exchange) fail() {
-	x.stop()
+	x.ender.leave()
 	if x.up != nil {
 		x.up.abort()
 	}
@@ -128,8 +152,8 @@ func (x *exchange) run(head []byte) (*http.Response, error) {
 // finalHead reads heads up to the final one and passes interim ones on.
 func (x *exchange) finalHead() (*head, error) {
 	for range x.c.opts.MaxInterim + 1 {
-		h, err := readHead(x.cn, int(x.c.opts.MaxResponseHead))
-		if err != nil {
+		h := &x.head
+		if err := readHead(x.cn, int(x.c.opts.MaxResponseHead), h); err != nil {
 			return nil, err
 		}
 		if h.code >= 200 || h.code == http.StatusSwitchingProtocols {
@@ -162,27 +186,24 @@ func (x *exchange) extend() error {
 	return x.cn.awaitBy(d)
 }
 
-// readHead reads one response head.
-func readHead(cn *conn, limit int) (*head, error) {
+// readHead reads one response head into h.
+func readHead(cn *conn, limit int, h *head) error {
 	block, err := cn.in.block(limit)
 	switch {
 	case err == nil:
 	case errors.Is(err, errLineTooLong):
-		return nil, errHeadTooLarge
+		return errHeadTooLarge
 	case len(cn.in.buffered()) > 0 && !looksLikeHTTP(cn.in.buffered()):
-		return nil, protocolError("no status line") // HTTP/0.9, or another protocol
+		return protocolError("no status line") // HTTP/0.9, or another protocol
 	case errors.Is(err, io.EOF) && !cn.in.got:
-		return nil, headError{errEmptyReply}
+		return headError{errEmptyReply}
 	case errors.Is(err, io.EOF):
-		return nil, headError{io.ErrUnexpectedEOF}
+		return headError{io.ErrUnexpectedEOF}
 	default:
-		return nil, headError{err}
+		return headError{err}
 	}
-	h, err := parseHead(block)
-	if err != nil {
-		return nil, err
-	}
-	return &h, nil
+	*h, err = parseHead(block)
+	return err
 }
 
 // looksLikeHTTP reports whether b may be the beginning of a status line.
@@ -249,7 +270,7 @@ func forbiddenTrailer(name string) bool {
 // finish ends the exchange; the connection is kept if the response was whole,
 // the request too, and nobody has given up meanwhile.
 func (x *exchange) finish(keep bool) {
-	live := x.stop() && !x.broken
+	live := x.ender.leave() && !x.broken
 	if x.up != nil {
 		if x.up.done() {
 			x.cn.unarm() // its sender has set deadlines of its own
@@ -274,7 +295,7 @@ func (x *exchange) switched(h *head) (*http.Response, error) {
 	if x.up != nil && !x.up.done() {
 		return nil, protocolError("101 before the end of the request")
 	}
-	if !x.stop() {
+	if !x.ender.leave() {
 		return nil, headError{context.Cause(x.req.Context())}
 	}
 	if err := x.cn.nc.SetDeadline(time.Time{}); err != nil {

@@ -20,7 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // connection would.
 func parseResponse(raw io.Reader, method string) (h *head, f framing, body []byte, trailer http.Header, err error) {
 	cn := &conn{in: inbox{src: raw}}
-	if h, err = readHead(cn, 64<<10); err != nil {
+	h = new(head)
+	if err = readHead(cn, 64<<10, h); err != nil {
 		return h, f, nil, nil, err
 	}
 	if f, err = frame(method, h); err != nil {
@@ -182,7 +183,7 @@ func TestHeadLimitIsExact(t *testing.T) {
 	fixed := "HTTP/1.1 200 OK\r\nX: \r\n\r\n"
 	for size, ok := range map[int]bool{limit: true, limit + 1: false} {
 		raw := strings.Replace(fixed, "X: ", "X: "+strings.Repeat("y", size-len(fixed)), 1)
-		_, err := readHead(&conn{in: inbox{src: strings.NewReader(raw)}}, limit)
+		err := readHead(&conn{in: inbox{src: strings.NewReader(raw)}}, limit, new(head))
 		if ok != (err == nil) || !ok && !errors.Is(err, errHeadTooLarge) {
 			t.Errorf("%d bytes: %v", size, err)
 		}

@@ -39,7 +39,9 @@ func targetOf(req *http.Request) (target, error) {
 	if t.host == "" {
 		return target{}, requestError{errors.New("URL without a host")}
 	}
-	t.addr = net.JoinHostPort(t.host, port)
+	if t.addr = req.URL.Host; t.addr != t.host+":"+port { // which costs nothing where it is so
+		t.addr = net.JoinHostPort(t.host, port)
+	}
 	return t, nil
 }
 
