@@ -166,18 +166,18 @@ func TestShutdownWaitsForTheLog(t *testing.T) {
 // A stop does not end while requests that it cut are still being logged, however
 // long all of them take together.
 func TestShutdownWaitsForSlowLogging(t *testing.T) {
-	const tunnels = 20
+	const tunnels = 30
 	var logged atomic.Int32
 	var one sync.Mutex
 	r := newRig(t, func(c *rigConfig) {
 		c.record = func(*accesslog.Entry) {
 			one.Lock()
 			defer one.Unlock()
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond)
 			logged.Add(1)
 		}
 	})
-	r.proxy.settling.step = 5 * time.Millisecond // in all a fraction of what they take
+	r.proxy.settling.step = 50 * time.Millisecond // in all a fraction of what they take
 	for range tunnels {
 		c, err := connected(r)
 		r.must(err)
