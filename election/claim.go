@@ -5,15 +5,6 @@ import (
 	"time"
 )
 
-// ask is a claim that is being prepared.
-type ask struct {
-	term     uint64
-	sequence uint64
-	at       time.Time
-	granted  map[string]bool // this node included
-	refused  bool            // by a member that is there
-}
-
 // Probe is what the link said of the address.
 type Probe struct {
 	Owner   net.HardwareAddr // who answers for it; nil: nobody
@@ -25,7 +16,7 @@ type Probe struct {
 // claimAt is when this node may claim, by its place in the ranking.
 func (m *machine) claimAt(rank int) time.Time {
 	at := m.vacantSince().Add(time.Duration(rank) * m.t.step)
-	limits := []time.Time{m.settled, m.claims.until}
+	limits := []time.Time{m.settled, m.claims.until, m.tries.until}
 	if m.vote.to != "" && m.vote.to != m.self {
 		limits = append(limits, m.vote.at.Add(m.t.hold)) // its turn first
 	}
@@ -47,21 +38,10 @@ func (m *machine) tickIdle(now time.Time) {
 	m.startAsk(now)
 }
 
-// startAsk asks the members and the link at the same time.
-func (m *machine) startAsk(now time.Time) {
-	m.enter(now, Probing, m.reason)
-	term := max(m.term, m.vote.term) + 1
-	m.vote = ballot{term, m.self, now}
-	a := &ask{term: term, at: now, granted: map[string]bool{m.self: true}}
-	a.sequence = m.send(Packet{Kind: Ask, Term: term}, m.others()...)
-	m.ask = a
-	m.fx.probe(a.sequence, len(m.counted) == 2)
-}
-
-// onProbe ends an ask: the link has had its time, and so had the members.
+// onProbe judges an ask: the link has had its time, and so had the members.
 func (m *machine) onProbe(now time.Time, sequence uint64, p Probe) {
 	a := m.ask
-	if m.state != Probing || a == nil || a.sequence != sequence {
+	if m.state != Probing || a == nil || a.sequence() != sequence {
 		return
 	}
 	switch {
@@ -81,19 +61,18 @@ func (m *machine) onProbe(now time.Time, sequence uint64, p Probe) {
 			return
 		}
 	}
-	side := Side{Voters: len(m.counted), Gateway: p.Gateway, Refused: a.refused}
-	for _, id := range m.counted {
-		if a.granted[id] {
-			side.Reached++
-			side.Last = side.Last || id == m.last
-		}
+	winner, why := Winner(m.seen(), Standing{Voters: m.counted, Last: m.last, Gateway: p.Gateway})
+	at, lack := m.quorumFrom(now, p.Gateway)
+	switch {
+	case at.IsZero() && m.persists(now, winner != ""):
+		m.probe(now, m.t.probe/2)
+	case at.IsZero():
+		m.fail(now, lack)
+	case at.After(now):
+		m.probe(now, at.Sub(now))
+	default:
+		m.take(now, a.term, "", why)
 	}
-	if ok, why := side.Quorum(); !ok {
-		m.failClaim(now, why, m.t.minBackoff)
-		return
-	}
-	_, why := Winner(m.seen(), Standing{Voters: m.counted, Last: m.last, Gateway: p.Gateway})
-	m.take(now, a.term, "", why)
 }
 
 // answered ends an ask that somebody on the link objected to. A member that
@@ -109,13 +88,36 @@ func (m *machine) answered(now time.Time, owner net.HardwareAddr) {
 	m.failClaim(now, ForeignOwner, m.t.maxBackoff)
 }
 
-// failClaim waits before the next try, longer each time up to most.
+// failClaim waits before the next try, longer each time up to most: this machine
+// cannot have the address.
 func (m *machine) failClaim(now time.Time, why Reason, most time.Duration) {
 	m.endAsk(now, why)
 	m.claims.push(now, m.t.minBackoff/4, most)
-	// Members that met in their claims do not meet again.
-	m.claims.until = m.claims.until.Add(time.Duration(m.rank()) * m.t.step)
+	m.claims.until = m.claims.until.Add(m.apart())
 }
+
+// fail waits before the next try because votes were lacking, for a turn of another.
+func (m *machine) fail(now time.Time, why Reason) {
+	m.log.Debug("no quorum for the virtual ip", "reason", why.String(), "votes", len(m.ask.votes), "refusals", len(m.ask.refused))
+	m.waive()
+	m.endAsk(now, why)
+	m.tries.push(now, m.t.hold+m.t.again, m.t.minBackoff)
+	m.tries.until = m.tries.until.Add(m.apart())
+}
+
+// apart is by how much this node is later than others to try again, so that
+// members that met in their claims do not meet again.
+func (m *machine) apart() time.Duration { return time.Duration(m.rank()) * m.t.step }
+
+// giveWay ends an ask in favour of a member that goes first.
+func (m *machine) giveWay(now time.Time) {
+	m.waive()
+	m.endAsk(now, Contended)
+	m.tries.pause(now, m.t.hold)
+}
+
+// waive lets the members give their votes to another at once.
+func (m *machine) waive() { m.send(Packet{Kind: Waive, Term: m.ask.term}, m.others()...) }
 
 // dropAsk ends an ask because somebody else holds the address.
 func (m *machine) dropAsk(now time.Time) {
@@ -128,16 +130,20 @@ func (m *machine) dropAsk(now time.Time) {
 func (m *machine) endAsk(now time.Time, why Reason) {
 	m.ask = nil
 	if m.vote.to == m.self {
-		m.vote.to, m.vote.at = "", time.Time{}
+		m.takeBackVote()
 	}
 	m.enter(now, Idle, why)
 }
 
+// takeBackVote has this node free to vote for another. The term stays: it has been
+// asked for.
+func (m *machine) takeBackVote() { m.vote.to, m.vote.at = "", time.Time{} }
+
 // take makes this node the holder in a term.
 func (m *machine) take(now time.Time, term uint64, from string, why Reason) {
-	asked := now
-	if m.ask != nil {
-		asked = m.ask.at // the votes are as old as this
+	votes, asked := map[string]time.Time{}, now
+	if a := m.ask; a != nil {
+		votes, asked = a.given(), a.at
 	}
 	m.ask = nil
 	m.steer(now, term) // before the kernel could reset anything
@@ -155,8 +161,9 @@ func (m *machine) take(now time.Time, term uint64, from string, why Reason) {
 			done(nil)
 		}
 	}
+	m.tries.clear()
 	m.enter(now, Announcing, why)
-	m.holding = holding{acked: map[string]time.Time{}, grace: asked, renewed: now, renewAt: now.Add(m.t.renew)}
+	m.holding = holding{acked: votes, grace: asked, renewed: now, renewAt: now.Add(m.t.renew)}
 	m.log.Info("took the virtual ip", "term", term, "reason", why.String(), "from", from)
 	m.beat(now)
 	m.announceNow(now)

@@ -25,11 +25,12 @@ type cluster struct {
 	nodes []*host
 	ctx   context.Context
 
-	mu      sync.Mutex      // guards all below, and what of a host is set by tests
-	gateway []bool          // who reaches it; nil: there is none
-	foreign bool            // a machine outside the cluster has the address
-	lost    map[[2]int]bool // frames from one host to another
-	most    int             // holders at the same time, at the most
+	mu      sync.Mutex               // guards all below, and what of a host is set by tests
+	gateway []bool                   // who reaches it; nil: there is none
+	foreign bool                     // a machine outside the cluster has the address
+	lost    map[[2]int]bool          // frames from one host to another
+	delay   map[[2]int]time.Duration // of packets from one host to another
+	most    int                      // holders at the same time, at the most
 
 	steering bool          // hand-overs keep connections; before Start
 	linger   time.Duration // 0: the default; before Start
@@ -63,7 +64,7 @@ func inCluster(t *testing.T, n int, scenario func(c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		c := &cluster{t: t, ctx: ctx, lost: map[[2]int]bool{}}
+		c := &cluster{t: t, ctx: ctx, lost: map[[2]int]bool{}, delay: map[[2]int]time.Duration{}}
 		for i := range n {
 			h := &host{c: c, index: i, id: fmt.Sprintf("id%d", i), state: peer.Alive, prio: 100,
 				inbox: make(chan []byte, 1024), lastOut: map[int]time.Time{}, failed: map[int]time.Time{}}
@@ -161,88 +162,6 @@ func (h *host) Wake() { close(*h.hung.Swap(nil)) }
 func (h *host) CutPower() {
 	h.Kill()
 	_ = h.rec.Release("")
-}
-
-// ask is the ARP of the fake network.
-func (h *host) ask() Probe {
-	p := Probe{}
-	for i, other := range h.c.nodes {
-		if i != h.index && other.rec.Held() && h.c.reach(h.index, i) && h.c.reach(i, h.index) {
-			p.Owner = mac(i)
-		}
-	}
-	h.c.mu.Lock()
-	defer h.c.mu.Unlock()
-	if h.c.foreign {
-		p.Owner = stranger()
-	}
-	if h.c.gateway != nil {
-		p.Gateway = GatewaySilent
-		if h.c.gateway[h.index] {
-			p.Gateway = GatewayAnswers
-		}
-	}
-	return p
-}
-
-// Send implements Wire. It hangs while the process does.
-func (h *host) Send(to *peer.Member, b []byte) {
-	if hung := h.hung.Load(); hung != nil {
-		<-*hung // a mutex would not do: time stands still for those who wait for one
-	}
-	for i, other := range h.c.nodes {
-		if other.id == to.ID && other.running.Load() && h.c.reach(h.index, i) {
-			select {
-			case other.inbox <- append([]byte(nil), b...):
-			default:
-			}
-		}
-	}
-}
-
-// Receive implements Wire.
-func (h *host) Receive(ctx context.Context, _ []byte) ([]byte, error) {
-	select {
-	case b := <-h.inbox:
-		return b, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (c *cluster) reach(from, to int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.lost[[2]int{from, to}]
-}
-
-// Lose drops the frames from one host to another.
-func (c *cluster) Lose(from, to int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lost[[2]int{from, to}] = true
-}
-
-// Partition cuts the given nodes off from all others.
-func (c *cluster) Partition(group ...int) {
-	in := map[int]bool{}
-	for _, i := range group {
-		in[i] = true
-	}
-	for i := range c.nodes {
-		for j := range c.nodes {
-			if in[i] != in[j] {
-				c.Lose(i, j)
-			}
-		}
-	}
-}
-
-// Heal ends all partitions.
-func (c *cluster) Heal() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.lost)
 }
 
 // members are what a node sees.

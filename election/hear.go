@@ -35,19 +35,19 @@ func (m *machine) onPacket(now time.Time, p Packet) bool {
 	case Ask:
 		m.onAsk(now, p)
 	case Grant:
-		if m.ask != nil && p.Echo == m.ask.sequence {
-			m.ask.granted[p.Sender] = true
-		}
+		m.onGrant(now, p)
 	case Refusal:
-		if m.ask != nil && p.Echo == m.ask.sequence {
-			m.ask.refused = true
-		}
+		m.onRefusal(p)
 	case Release:
 		m.onRelease(now, p)
 	case Offer:
 		m.onOffer(now, p)
 	case Linger:
 		m.onLinger(now, p)
+	case Waive:
+		if m.vote.to == p.Sender && m.vote.term == p.Term {
+			m.takeBackVote()
+		}
 	}
 	return true
 }
@@ -81,6 +81,7 @@ func (m *machine) onBeat(now time.Time, p Packet) {
 // follow takes note of a holder.
 func (m *machine) follow(now time.Time, term uint64, holder string) {
 	m.term, m.holder, m.last, m.heard = term, holder, holder, now
+	m.tries.clear()
 	if m.state == Idle {
 		m.reason = Holds
 	}

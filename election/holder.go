@@ -56,9 +56,6 @@ func (m *machine) tickHolder(now time.Time) {
 	if h.woken && (quorumAt.After(h.grace) && quorumAt.Before(now) || now.Sub(h.grace) > m.t.hold && quorumAt.Equal(now)) {
 		h.woken = false
 	}
-	if !now.Before(h.beatAt) {
-		m.beat(now)
-	}
 	if !h.woken {
 		if !now.Before(h.renewAt) && !m.renew(now) {
 			return
@@ -66,6 +63,10 @@ func (m *machine) tickHolder(now time.Time) {
 		if !now.Before(h.announceAt) && m.yield == nil {
 			m.repeatAnnouncement(now)
 		}
+	}
+	// After the lease: a process that hangs as it sends must not renew when it wakes.
+	if !now.Before(h.beatAt) {
+		m.beat(now)
 	}
 	m.tickYield(now)
 }

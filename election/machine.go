@@ -36,9 +36,9 @@ func (s State) Holds() bool { return s >= Announcing }
 type effects interface {
 	// send gives a packet to members, by ID.
 	send(p Packet, to []string)
-	// probe asks the link for the address, and the gateway if that is wanted, for
-	// the time of a probe; the answer comes with the same sequence.
-	probe(sequence uint64, gateway bool)
+	// probe asks the link for the address, and the gateway if that is wanted, for a
+	// while; the answer comes with the same sequence.
+	probe(sequence uint64, gateway bool, d time.Duration)
 	hold(from string) error
 	announce()
 	release(to string)
@@ -79,7 +79,8 @@ type machine struct {
 
 	vote    ballot
 	ask     *ask
-	claims  backoff
+	claims  backoff // after this machine gave the address up, or could not have it
+	tries   backoff // after votes were lacking, until there is a holder
 	holding holding
 	yield   *yielding
 	stop    bool // the node stops: it does not claim
@@ -172,9 +173,7 @@ func (m *machine) tick(now time.Time) {
 	case Idle:
 		m.tickIdle(now)
 	case Probing:
-		if now.Sub(m.since) > 10*m.t.probe {
-			m.failClaim(now, Refused, m.t.minBackoff) // the link did not even time out
-		}
+		m.tickProbing(now)
 	default:
 		m.tickHolder(now)
 	}
@@ -214,7 +213,7 @@ func (m *machine) stateDue(now time.Time) time.Time {
 	case m.state.Holds():
 		return m.holderDue()
 	case m.state == Probing:
-		return m.since.Add(11 * m.t.probe)
+		return m.probingDue()
 	}
 	at := m.claimAt(m.rank())
 	if !at.After(now) { // not allowed to

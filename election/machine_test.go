@@ -12,14 +12,14 @@ import (
 // world takes what a machine does, and remembers what it sent.
 type world struct{ sent []Packet }
 
-func (w *world) send(p Packet, _ []string)    { w.sent = append(w.sent, p) }
-func (*world) probe(uint64, bool)             {}
-func (*world) hold(string) error              { return nil }
-func (*world) announce()                      {}
-func (*world) release(string)                 {}
-func (*world) stay() error                    { return nil }
-func (*world) connections() (int, error)      { return 0, nil }
-func (*world) forward(net.HardwareAddr) error { return nil }
+func (w *world) send(p Packet, _ []string)       { w.sent = append(w.sent, p) }
+func (*world) probe(uint64, bool, time.Duration) {}
+func (*world) hold(string) error                 { return nil }
+func (*world) announce()                         {}
+func (*world) release(string)                    {}
+func (*world) stay() error                       { return nil }
+func (*world) connections() (int, error)         { return 0, nil }
+func (*world) forward(net.HardwareAddr) error    { return nil }
 
 func members(ids ...string) (list []peer.Member) {
 	for _, id := range ids {
@@ -37,9 +37,9 @@ func holderOf(t *testing.T, now time.Time, ids ...string) (*machine, *world) {
 	m.start(now, peer.NewStatic(ids[0], members(ids...)...).View(), Memory{})
 	m.startAsk(now)
 	for _, id := range ids[1:] {
-		m.onPacket(now, Packet{Kind: Grant, Sender: id, Sequence: 1, Echo: m.ask.sequence})
+		m.onPacket(now, Packet{Kind: Grant, Sender: id, Sequence: 1, Echo: m.ask.sequence()})
 	}
-	m.onProbe(now, m.ask.sequence, Probe{})
+	m.onProbe(now.Add(m.t.ripe), m.ask.sequence(), Probe{})
 	if !m.state.Holds() {
 		t.Fatalf("state %v, %v", m.state, m.reason)
 	}

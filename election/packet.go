@@ -39,10 +39,11 @@ const (
 	Release                  // the sender lets go of the address it held in Term
 	Offer                    // the holder wants Subject to take the address over from it
 	Linger                   // the sender does not hold the address, but has connections of the time when it did, in Term
-	lastKind = Linger
+	Waive                    // the sender gives back the votes that it was granted in Term
+	lastKind = Waive
 )
 
-var kindNames = [...]string{Beat: "beat", Ack: "ack", Stale: "stale", Ask: "ask", Grant: "grant", Refusal: "refusal", Release: "release", Offer: "offer", Linger: "linger"}
+var kindNames = [...]string{Beat: "beat", Ack: "ack", Stale: "stale", Ask: "ask", Grant: "grant", Refusal: "refusal", Release: "release", Offer: "offer", Linger: "linger", Waive: "waive"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {

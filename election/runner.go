@@ -327,9 +327,9 @@ func (e *Election) send(p Packet, to []string) {
 	}
 }
 
-func (e *Election) probe(sequence uint64, gateway bool) {
+func (e *Election) probe(sequence uint64, gateway bool, d time.Duration) {
 	e.probing.Go(func() error {
-		ctx, cancel := context.WithTimeout(e.probeCtx, e.t.probe)
+		ctx, cancel := context.WithTimeout(e.probeCtx, d)
 		defer cancel()
 		p := e.d.Address.Probe(ctx, gateway)
 		select {

@@ -4,14 +4,16 @@ import "time"
 
 // timing is how long things take, as multiples of the heartbeat. They fit
 // together: members give nobody their vote before they have missed the holder
-// for silence, a candidate needs probe more, and a holder that has lost its
-// quorum lets go after hold, which is less than both. So with more than two
-// members the address is free before another takes it.
+// for silence, a vote counts ripe later, and a holder that has lost its quorum lets
+// go after hold, which is less than both. So with more than two members the address
+// is free before another takes it.
 type timing struct {
 	beat     time.Duration // between heartbeats of the holder
 	silence  time.Duration // without one until the holder counts as gone
 	hold     time.Duration // without answers of a quorum until the holder lets go
-	probe    time.Duration // how long a candidate asks the link and the members
+	probe    time.Duration // how long a candidate asks the link and the members at least
+	again    time.Duration // until a candidate asks the members again
+	ripe     time.Duration // until a vote counts
 	step     time.Duration // how much later each next member in the ranking tries
 	grace    time.Duration // how long a node listens after its start
 	retry    time.Duration // until a claim is tried again that a silent member's kernel prevented
@@ -32,6 +34,8 @@ func timingOf(o *Options) timing {
 		silence:  5 * b / 2,
 		hold:     3 * b,
 		probe:    3 * b / 5,
+		again:    b / 5,
+		ripe:     b/2 + b/20,
 		step:     4 * b / 5,
 		grace:    4 * b,
 		retry:    b / 2,

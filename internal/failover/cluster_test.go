@@ -303,10 +303,12 @@ func (c *cluster) cutPower(i int) {
 }
 
 // powerOn boots a machine without the node. Unlike the kernel that stands in for
-// it, it knows nothing of before: not whom it asked for by ARP in vain while its
-// cable was out, of whom it would not ask again for a second.
+// it, it knows nothing of before: no connections, whose ports a client may use again,
+// and not whom it asked for by ARP in vain while its cable was out, of whom it would
+// not ask again for a second.
 func (c *cluster) powerOn(i int) {
 	c.t.Helper()
+	c.nodes[i].EndConnections()
 	c.plug(i)
 	must(c.t, c.nodes[i].IP("neighbour", "flush", "dev", netlab.Interface))
 }

@@ -31,6 +31,15 @@ func (h *Host) link(state string) {
 	h.lab.ip("-n", h.lab.sw.name, "link", "set", h.port, state)
 }
 
+// EndConnections ends all TCP connections of the host; those of processes that have
+// ended too, which a kernel keeps for minutes while their last words are not heard.
+func (h *Host) EndConnections() {
+	h.lab.t.Helper()
+	if err := ip("netns", "exec", h.ns.name, "ss", "--kill", "--tcp", "--all"); err != nil {
+		h.lab.t.Fatal(err)
+	}
+}
+
 // BlackHole drops every frame to and from the host, from one moment on, while its
 // carrier stays.
 func (h *Host) BlackHole() {

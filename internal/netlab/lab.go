@@ -50,7 +50,7 @@ func Missing() string {
 	if os.Geteuid() != 0 {
 		return "they need root"
 	}
-	for _, tool := range []string{"ip", "nft"} {
+	for _, tool := range []string{"ip", "nft", "ss"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "the program " + tool + " is not installed"
 		}
