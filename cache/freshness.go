@@ -92,7 +92,21 @@ func heuristicallyCacheable(status int) bool {
 
 // age is current_age (RFC 9111 §4.2.3), 0 to maxDelta.
 func (c *parsed) age(m *Meta, now time.Time) time.Duration {
-	return min(c.initialAge+min(max(0, now.Sub(m.Received)), maxDelta), maxDelta)
+	return min(c.initialAge+min(m.resident(now), maxDelta), maxDelta)
+}
+
+// resident is resident_time (RFC 9111 §4.2.3). The monotonic clock counts when
+// the wall clock was set back, and the wall clock for the time that the machine
+// was suspended: of the two, the one that says more.
+func (m *Meta) resident(now time.Time) time.Duration {
+	return max(0, now.Sub(m.steady()), now.Round(0).Sub(m.Received.Round(0)))
+}
+
+func (m *Meta) steady() time.Time {
+	if m.Steady.IsZero() {
+		return m.Received
+	}
+	return m.Steady
 }
 
 // AgeSeconds is an age as the Age field has it: whole seconds, at most 2^31

@@ -27,6 +27,10 @@ type Meta struct {
 	// Requested and Received are request_time and response_time of RFC 9111
 	// §4.2.3, by the wall clock of this node.
 	Requested, Received time.Time
+	// Steady is Received by a clock that only goes forth, for differences alone:
+	// what it says of the date means nothing. Zero: Received is of this process,
+	// and has that clock's reading itself.
+	Steady time.Time
 	// Length is the number of body bytes kept.
 	Length int64
 	// Total is the complete length of the representation: Length, unless Spans

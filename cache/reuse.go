@@ -14,7 +14,7 @@ func (p *Policy) Reuse(r *Request, m *Meta, now time.Time) Decision {
 	c := p.read(m)
 	age := c.age(m, now)
 	d := Decision{Age: age, TTL: c.life.d - age}
-	d.Verdict, d.Fwd, d.Reason = p.verdict(r, c, d, now.Before(m.Received.Add(-clockSlack)))
+	d.Verdict, d.Fwd, d.Reason = p.verdict(r, c, d, now.Before(m.steady().Add(-clockSlack)))
 	if d.Verdict == Revalidate && !c.validatable(m.Status) {
 		d.Verdict = Miss
 	}

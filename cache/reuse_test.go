@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -110,6 +111,43 @@ func TestClockSteps(t *testing.T) {
 	}
 	if d := p.Reuse(get(), m, after(86400)); d.Verdict != Revalidate || d.Reason != ReasonStale {
 		t.Errorf("a day on: %+v", d)
+	}
+}
+
+// The clock is set while a response is stored: it is not fresh for longer, and
+// its age counts the time that has passed. A clock set back by three hours since
+// is one by which the response was received three hours later.
+func TestClockIsSetMeanwhile(t *testing.T) {
+	p := policy(t)
+	start := time.Now() // with a monotonic reading, which time.Time cannot be given else
+	for _, tt := range []struct {
+		name    string
+		stored  time.Duration // ago
+		back    time.Duration // the clock was set since; negative: forth
+		verdict Verdict
+		age     time.Duration
+	}{
+		{"not set", 10 * time.Minute, 0, Hit, 10 * time.Minute},
+		{"back", 10 * time.Minute, 3 * time.Hour, Hit, 10 * time.Minute},
+		{"back, outlived", 2 * time.Hour, 3 * time.Hour, Revalidate, 2 * time.Hour},
+		{"back by less, outlived", 2 * time.Hour, 90 * time.Minute, Revalidate, 2 * time.Hour},
+		{"forth, or asleep", 10 * time.Minute, -3 * time.Hour, Revalidate, 190 * time.Minute},
+	} {
+		received := start.Add(-tt.stored)
+		m := admit(t, p, get(), 200, "Cache-Control: max-age=3600", `ETag: "a"`)
+		m = m.clone()
+		m.Steady = received
+		m.Received = received.Add(tt.back).Round(0)
+		m.Requested = m.Received
+		m.Header["Date"] = []string{m.Received.UTC().Format(http.TimeFormat)}
+		d := p.Reuse(get(), m, start)
+		if off := d.Age - tt.age; d.Verdict != tt.verdict || off < 0 || off > time.Second { // Date has whole seconds
+			t.Errorf("%s: %s, %s, age %v, want %s, %v", tt.name, verdictName(d.Verdict), d.Reason, d.Age, verdictName(tt.verdict), tt.age)
+		}
+		u, ok := Freshen(m, fields(`ETag: "a"`), start, start)
+		if !ok || !u.Steady.IsZero() {
+			t.Errorf("%s: validated, it keeps the age it had: %v, %v", tt.name, u, ok)
+		}
 	}
 }
 

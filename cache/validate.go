@@ -114,7 +114,7 @@ func (m *Meta) selectedBy(vary []string) bool {
 // updated is m with the fields of a newer answer.
 func (m *Meta) updated(h http.Header, requested, received time.Time) *Meta {
 	u := m.clone()
-	u.Requested, u.Received = requested, received
+	u.Requested, u.Received, u.Steady = requested, received, time.Time{}
 	u.Header = updatedHeader(m.Header, h, received)
 	return u
 }
@@ -123,7 +123,7 @@ func (m *Meta) updated(h http.Header, requested, received time.Time) *Meta {
 func (m *Meta) clone() *Meta {
 	return &Meta{
 		Key: m.Key, Vary: m.Vary, Status: m.Status, Header: m.Header,
-		Requested: m.Requested, Received: m.Received,
+		Requested: m.Requested, Received: m.Received, Steady: m.Steady,
 		Length: m.Length, Total: m.Total, Spans: m.Spans,
 	}
 }

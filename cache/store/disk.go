@@ -36,6 +36,7 @@ type disk struct {
 	idx     *index
 	unclean bool // the last process did not close the store, or segments are not as it left them
 	segs    *segments
+	line    timeline
 	space   space
 
 	sweepWanted atomic.Bool   // records may point to segments that are gone
@@ -204,6 +205,7 @@ func (d *disk) tryOpen() (err error) {
 		return &damageError{errors.New("state file is missing or empty, and the keys of what is stored with it")}
 	}
 	d.s.seed = st.Seed
+	d.line = resume(d.s.now(), st.Noted)
 	d.s.ids.start(st.Boot)
 	d.s.n.objects.Store(st.Objects)
 	d.s.n.bytes.Store(st.Bytes)
@@ -220,7 +222,7 @@ func (d *disk) tryOpen() (err error) {
 	if err := d.freeUp(); err != nil {
 		return errors.Join(err, d.state.opened()) // this start gives up, it does not die
 	}
-	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable, min(max(d.quota>>14, 1<<20), 16<<20)); err != nil {
+	if d.idx, err = openIndex(filepath.Join(d.dir, "index"), d.memtable, min(max(d.quota>>14, 1<<20), 16<<20), d.line); err != nil {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 			return &DirError{Dir: d.dir, Err: err}
 		}

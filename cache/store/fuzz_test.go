@@ -17,6 +17,8 @@ import (
 )
 
 // sample is a variant with everything in it.
+var testLine = resume(time.Unix(1000, 0), moment{line: 5e12, wall: 900e9})
+
 func sample(id uint64) *variant {
 	return &variant{rec: record{
 		id: id, loc: place{seg: 7, off: 4096}, sum: 99,
@@ -31,8 +33,8 @@ func sample(id uint64) *variant {
 }
 
 func FuzzParseRecords(f *testing.F) {
-	f.Add(encodeRecords([]*variant{sample(1)}))
-	f.Add(encodeRecords([]*variant{sample(1), sample(2)}))
+	f.Add(encodeRecords([]*variant{sample(1)}, &testLine))
+	f.Add(encodeRecords([]*variant{sample(1), sample(2)}, &testLine))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Half of the tries get a right checksum, to reach what lies behind it.
@@ -43,14 +45,14 @@ func FuzzParseRecords(f *testing.F) {
 				b[len(b)-8+i] = byte(sum >> (8 * i))
 			}
 		}
-		e, err := parseRecords(b)
+		e, err := parseRecords(b, &testLine)
 		if err != nil {
 			if !errors.Is(err, errRecord) {
 				t.Fatalf("error is %v", err)
 			}
 			return
 		}
-		again, err := parseRecords(encodeRecords(e.vars))
+		again, err := parseRecords(encodeRecords(e.vars, &testLine), &testLine)
 		if err != nil || len(again.vars) > len(e.vars) || again.key != e.key {
 			t.Fatalf("does not come back: %v", err)
 		}
@@ -66,13 +68,13 @@ func TestRecordsComeBack(t *testing.T) {
 	} {
 		v := sample(3)
 		change(v.rec.meta)
-		e, err := parseRecords(encodeRecords([]*variant{v}))
+		e, err := parseRecords(encodeRecords([]*variant{v}, &testLine), &testLine)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, want := e.vars[0].rec.meta, v.rec.meta
 		if e.vars[0].rec.id != 3 || e.vars[0].rec.loc != v.rec.loc || e.vars[0].rec.sum != 99 ||
-			!got.Requested.Equal(want.Requested) || !got.Received.Equal(want.Received) ||
+			!got.Requested.Equal(want.Requested) || !got.Received.Equal(want.Received) || !got.Steady.Equal(want.Received) ||
 			!slices.Equal(got.Vary, want.Vary) || !slices.Equal(got.Spans, want.Spans) || len(got.Header) != len(want.Header) ||
 			got.Length != want.Length || got.Total != want.Total || got.Status != want.Status {
 			t.Errorf("%+v comes back as %+v", want, got)
@@ -88,8 +90,8 @@ func TestRecordsAreBounded(t *testing.T) {
 		v.rec.meta.Header = http.Header{"X": {string(make([]byte, 60<<10))}}
 		vars = append(vars, v.withMeta(v.rec.meta))
 	}
-	b := encodeRecords(vars)
-	e, err := parseRecords(b)
+	b := encodeRecords(vars, &testLine)
+	e, err := parseRecords(b, &testLine)
 	if err != nil || len(e.vars) != 2 || e.vars[0].rec.id != 0 || len(b) > maxValue+4<<10 {
 		t.Fatalf("%d bytes, %v, %+v", len(b), err, e)
 	}

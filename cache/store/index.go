@@ -20,11 +20,12 @@ type index struct {
 	dir   string
 	db    *badger.DB
 	known presence
+	line  timeline // of the times in records
 }
 
 // openIndex opens badger in dir. What badger only finds by dying is looked for
 // first; a panic of it is an error.
-func openIndex(dir string, memtable, table int64) (x *index, err error) {
+func openIndex(dir string, memtable, table int64, line timeline) (x *index, err error) {
 	o := indexOptions(dir, memtable, table)
 	tables, err := checkTables(dir)
 	if err != nil {
@@ -42,7 +43,7 @@ func openIndex(dir string, memtable, table int64) (x *index, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &index{dir: dir, db: db}, nil
+	return &index{dir: dir, db: db, line: line}, nil
 }
 
 // indexOptions keep badger small: all values in the tree, little memory, no
@@ -186,7 +187,7 @@ func (x *index) read(h hash) (e *entry, err error) {
 			return err
 		}
 		return item.Value(func(b []byte) error {
-			e, err = parseRecords(b)
+			e, err = parseRecords(b, &x.line)
 			return err
 		})
 	})
@@ -215,7 +216,7 @@ func (b *batch) put(h hash, vars []*variant) error {
 			return b.txn.Delete(h[:])
 		}
 		b.x.known.add(h)
-		return b.txn.Set(h[:], encodeRecords(vars))
+		return b.txn.Set(h[:], encodeRecords(vars, &b.x.line))
 	}
 	err := entry()
 	if errors.Is(err, badger.ErrTxnTooBig) {
@@ -249,7 +250,7 @@ func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) (e
 			h := hash(item.Key())
 			var e *entry
 			err := item.Value(func(b []byte) (err error) {
-				e, err = parseRecords(b)
+				e, err = parseRecords(b, &x.line)
 				return err
 			})
 			if !fn(h, e, err) {

@@ -34,10 +34,11 @@ type place struct {
 //
 //	version 1 · key · count · record… · xxh3 of all before (8 bytes)
 //	record:  id · segment · offset · sum (8) · status · requested · received ·
-//	         length · total · spans · selectors · fields
+//	         steady · length · total · spans · selectors · fields
 //
+// Steady is received on the timeline of the store; version 1 lacks it.
 // Numbers are (zigzag) varints, strings and lists are preceded by their length.
-const recordVersion = 1
+const recordVersion = 2
 
 // maxMeta bounds the metadata of one response, maxValue those of one key.
 const (
@@ -64,7 +65,7 @@ func metaSize(m *cache.Meta) int {
 
 // encodeRecords encodes the records of one key; the oldest are left out when
 // they do not fit maxValue.
-func encodeRecords(vars []*variant) []byte {
+func encodeRecords(vars []*variant, line *timeline) []byte {
 	size, n := 0, 0
 	for _, v := range vars {
 		if size += v.rec.size; n > 0 && size > maxValue {
@@ -77,12 +78,12 @@ func encodeRecords(vars []*variant) []byte {
 	b = appendString(b, vars[0].rec.meta.Key)
 	b = binary.AppendUvarint(b, uint64(n))
 	for _, v := range vars[:n] {
-		b = v.rec.append(b)
+		b = v.rec.append(b, line)
 	}
 	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b))
 }
 
-func (r *record) append(b []byte) []byte {
+func (r *record) append(b []byte, line *timeline) []byte {
 	m := r.meta
 	b = binary.AppendUvarint(b, r.id)
 	b = binary.AppendUvarint(b, r.loc.seg)
@@ -91,6 +92,7 @@ func (r *record) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(m.Status))
 	b = appendTime(b, m.Requested)
 	b = appendTime(b, m.Received)
+	b = appendSteady(b, m, line)
 	b = binary.AppendVarint(b, m.Length)
 	b = binary.AppendVarint(b, m.Total)
 	b = binary.AppendUvarint(b, uint64(len(m.Spans)))
@@ -129,6 +131,16 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.AppendVarint(b, t.UnixNano())
 }
 
+func appendSteady(b []byte, m *cache.Meta, line *timeline) []byte {
+	switch {
+	case !m.Steady.IsZero():
+		return binary.AppendVarint(b, line.of(m.Steady))
+	case !m.Received.IsZero():
+		return binary.AppendVarint(b, line.of(m.Received))
+	}
+	return binary.AppendVarint(b, noTime)
+}
+
 func boolByte(v bool) byte {
 	if v {
 		return 1
@@ -137,7 +149,7 @@ func boolByte(v bool) byte {
 }
 
 // parseRecords decodes the value of a key. All strings share one copy of b.
-func parseRecords(b []byte) (*entry, error) {
+func parseRecords(b []byte, line *timeline) (*entry, error) {
 	if len(b) < 9 {
 		return nil, fmt.Errorf("%w: %d bytes", errRecord, len(b))
 	}
@@ -146,7 +158,11 @@ func parseRecords(b []byte) (*entry, error) {
 		return nil, fmt.Errorf("%w: checksum", errRecord)
 	}
 	d := decoder{s: string(body)}
-	if v := d.byte(); v != recordVersion {
+	switch v := d.byte(); v {
+	case recordVersion:
+		d.line = line
+	case 1:
+	default:
 		return nil, fmt.Errorf("%w: version %d", errRecord, v)
 	}
 	key := d.string()
@@ -169,8 +185,9 @@ func parseRecords(b []byte) (*entry, error) {
 // decoder takes values off the front of s. After the first that is not there,
 // bad is set and all are zero.
 type decoder struct {
-	s   string
-	bad bool
+	s    string
+	bad  bool
+	line *timeline // of the steady times; nil: there are none
 }
 
 func (d *decoder) record(key string) record {
@@ -182,6 +199,9 @@ func (d *decoder) record(key string) record {
 	r.sum = d.fixed()
 	m.Status = int(d.uvarint())
 	m.Requested, m.Received = d.time(), d.time()
+	if d.line != nil {
+		m.Steady = d.steady()
+	}
 	m.Length, m.Total = d.varint(), d.varint()
 	if n := d.count(2); n > 0 {
 		m.Spans = make([]cache.Span, n)
@@ -268,6 +288,14 @@ func (d *decoder) time() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, ns)
+}
+
+func (d *decoder) steady() time.Time {
+	ns := d.varint()
+	if ns == noTime || d.bad {
+		return time.Time{}
+	}
+	return d.line.time(ns)
 }
 
 // count reads the length of a list whose elements take at least size bytes.

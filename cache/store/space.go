@@ -17,10 +17,10 @@ type space struct {
 	d *disk
 
 	ro      atomic.Bool
-	isLow   atomic.Bool  // less free space than the reserve
-	index   atomic.Int64 // bytes of the index on disk
-	tables  atomic.Int64 // of them in tables
-	retryAt atomic.Int64 // after an error: when to try again, in nanoseconds of the clock
+	isLow   atomic.Bool               // less free space than the reserve
+	index   atomic.Int64              // bytes of the index on disk
+	tables  atomic.Int64              // of them in tables
+	retryAt atomic.Pointer[time.Time] // after an error: when to try again, by the monotonic clock
 
 	mu     sync.Mutex // guards seenAt
 	seenAt time.Time
@@ -129,7 +129,8 @@ func (d *disk) failed(what string, err error) {
 }
 
 func (d *disk) setReadOnly(what string, err error) {
-	d.space.retryAt.Store(time.Now().Add(retryAfter).UnixNano())
+	again := time.Now().Add(retryAfter)
+	d.space.retryAt.Store(&again)
 	if d.space.ro.Swap(true) {
 		return
 	}

@@ -22,14 +22,15 @@ type state struct {
 	Bytes   int64
 	Clean   bool   // the store was closed
 	Census  census // of the segments when it was closed
+	Noted   moment // when this was written last; zero: not known
 }
 
 // stateFile holds the state in two slots of one disk block, written in turn and
 // in place: that works on a full disk, and a torn write leaves the other slot.
 //
-//	slot: magic 4 · version 4 · serial 8 · the fields of state 8×8 · xxh3 8
+//	slot: magic 4 · version 4 · serial 8 · the fields of state 10×8 · xxh3 8
 //
-// Version 1 has no census.
+// Version 1 has neither census nor moment.
 type stateFile struct {
 	f *os.File
 
@@ -42,7 +43,7 @@ const (
 	stateMagic   = 0x74736e63 // "cnst"
 	stateVersion = 2
 	stateSlot    = 512
-	stateLen     = 4 + 4 + 8 + 8*8 + 8
+	stateLen     = 4 + 4 + 8 + 10*8 + 8
 	stateLenV1   = 4 + 4 + 8 + 6*8 + 8
 )
 
@@ -95,11 +96,11 @@ func (sf *stateFile) opened() error {
 	return sf.write(false)
 }
 
-// totals notes how much is stored.
-func (sf *stateFile) totals(objects, bytes int64) error {
+// totals notes how much is stored, and when that is.
+func (sf *stateFile) totals(objects, bytes int64, noted moment) error {
 	sf.mu.Lock()
 	defer sf.mu.Unlock()
-	sf.now.Objects, sf.now.Bytes = objects, bytes
+	sf.now.Objects, sf.now.Bytes, sf.now.Noted = objects, bytes, noted
 	return sf.write(false)
 }
 
@@ -108,7 +109,7 @@ func (sf *stateFile) stop(d *disk) error {
 	sf.now.Clean = true
 	sf.now.Census = takeCensus(d.segs.dir)
 	sf.mu.Unlock()
-	err := sf.totals(d.s.n.objects.Load(), d.s.n.bytes.Load())
+	err := d.noteTotals()
 	return errors.Join(err, sf.f.Close())
 }
 
@@ -120,6 +121,7 @@ func (sf *stateFile) write(sync bool) error {
 	for _, v := range []uint64{
 		sf.serial, sf.now.Seed, sf.now.Boot, sf.now.Opening, uint64(sf.now.Objects), uint64(sf.now.Bytes),
 		uint64(boolByte(sf.now.Clean)), uint64(sf.now.Census.files), uint64(sf.now.Census.bytes),
+		uint64(sf.now.Noted.line), uint64(sf.now.Noted.wall),
 	} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
@@ -152,6 +154,7 @@ func parseState(b []byte) (st state, serial uint64, ok bool) {
 	st = state{Seed: v(1), Boot: v(2), Opening: v(3), Objects: int64(v(4)), Bytes: int64(v(5)), Clean: v(6) == 1, Census: unknownCensus}
 	if size == stateLen {
 		st.Census = census{files: int64(v(7)), bytes: int64(v(8))}
+		st.Noted = moment{line: int64(v(9)), wall: int64(v(10))}
 	}
 	return st, v(0), true
 }

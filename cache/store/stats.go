@@ -1,9 +1,6 @@
 package store
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
 // counters of a store.
 type counters struct {
@@ -78,5 +75,3 @@ func (s *Store) Stats() Stats {
 	}
 	return st
 }
-
-func (s *Store) now() time.Time { return time.Now() }

@@ -25,6 +25,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cachenode/cachenode/cache"
 )
@@ -33,6 +34,7 @@ import (
 type Store struct {
 	o   Options
 	log *slog.Logger
+	now func() time.Time
 
 	shards  [shardCount]shard
 	pending atomic.Int64 // keys in all overlays
@@ -61,11 +63,13 @@ const indexMemory = 16 << 20
 // foreign store is set aside and an empty one takes its place. The error is a
 // *LockedError when another process has the directory, a *DirError when it
 // cannot be written.
-func New(o Options, log *slog.Logger) (*Store, error) {
+func New(o Options, log *slog.Logger) (*Store, error) { return open(o, log, time.Now) }
+
+func open(o Options, log *slog.Logger, now func() time.Time) (*Store, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, log: log, purges: newPurgeList()}
+	s := &Store{o: o, log: log, now: now, purges: newPurgeList()}
 	for i := range s.shards {
 		s.shards[i].init()
 	}

@@ -40,11 +40,15 @@ func (d *disk) runWatch(ctx context.Context) error {
 			return nil // closed
 		}
 		if i%50 == 0 && !d.readOnly() {
-			if err := d.state.totals(d.s.n.objects.Load(), d.s.n.bytes.Load()); err != nil {
+			if err := d.noteTotals(); err != nil {
 				d.failed("write state", err)
 			}
 		}
 	}
+}
+
+func (d *disk) noteTotals() error {
+	return d.state.totals(d.s.n.objects.Load(), d.s.n.bytes.Load(), d.line.moment(d.s.now()))
 }
 
 // wantSweep has Run sweep soon.
@@ -242,7 +246,7 @@ func (k *keeper) empty() {
 func (k *keeper) watch() {
 	d := k.d
 	if d.space.look(0) {
-		if d.readOnly() && time.Now().UnixNano() >= d.space.retryAt.Load() && d.space.look(d.memtable+bufferSize) {
+		if d.readOnly() && time.Since(*d.space.retryAt.Load()) >= 0 && d.space.look(d.memtable+bufferSize) {
 			d.space.ro.Store(false)
 			d.log.Info("store is writable again", "dir", d.dir)
 		}

@@ -16,7 +16,7 @@ type watched[T any] struct {
 	now   func() time.Time
 
 	current atomic.Pointer[version[T]]
-	due     atomic.Int64 // when to look again, as UnixNano
+	due     atomic.Pointer[time.Time] // when to look again, by the monotonic clock; nil: now
 }
 
 type version[T any] struct {
@@ -34,15 +34,18 @@ type stamp struct {
 // recheckEvery whether that was long ago. A file that cannot be read counts as
 // empty at first, and as unchanged later.
 func (w *watched[T]) get() T {
-	now := w.now().UnixNano()
-	due := w.due.Load()
-	cur := w.current.Load()
+	now, due, cur := w.now(), w.due.Load(), w.current.Load()
 	// One caller goes to look; others meanwhile take what there is.
-	if cur == nil || now >= due && w.due.CompareAndSwap(due, now+int64(recheckEvery)) {
+	if cur == nil || (due == nil || !now.Before(*due)) && w.due.CompareAndSwap(due, later(now)) {
 		cur = w.read(cur)
 		w.current.Store(cur)
 	}
 	return cur.value
+}
+
+func later(now time.Time) *time.Time {
+	t := now.Add(recheckEvery)
+	return &t
 }
 
 func (w *watched[T]) read(cur *version[T]) *version[T] {
