@@ -40,6 +40,9 @@ type VIPNode struct {
 	// Transitions is how often the node took it since it started.
 	Transitions uint64     `json:"transitions,omitempty"`
 	Since       *time.Time `json:"since,omitempty"` // of State
+	// Lingering says that the node has handed it over, and has connections at it
+	// still.
+	Lingering bool `json:"lingering,omitempty"`
 }
 
 // ErrNoVIP answers calls about a virtual IP that there is none of.

@@ -68,7 +68,7 @@ func (v *vip) answer() vipAnswer {
 	st := s.e.Status()
 	a.Node.State, a.Node.Reason, a.Node.Term, a.Node.Voters = st.State.String(), st.Reason.String(), st.Term, st.Voters
 	a.Node.Interface, a.Node.Transitions, a.Node.Since = s.addr.Interface, st.Transitions, &st.Since
-	a.Node.Holder = v.holder()
+	a.Node.Holder, a.Node.Lingering = v.holder(), st.Lingering
 	return a
 }
 

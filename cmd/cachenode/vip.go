@@ -28,7 +28,8 @@ to it and why.
   probing     it asks the others and the network whether it may
   announcing  it has just taken it, and tells the network
   holding     it holds it
-  yielding    it holds it, and hands it over`,
+  yielding    it holds it, and hands it over
+  lingering   it has handed it over, and has connections at it still`,
 		Example: `  cachenode vip
   cachenode vip move n2`,
 		Args: cobra.NoArgs,
@@ -105,7 +106,19 @@ func showVIP(out io.Writer, st *admin.VIPStatus) error {
 		if n.Since != nil {
 			since = ago(time.Since(*n.Since).Seconds())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", n.Name, n.State, since, n.Term, n.Priority, dash(n.Interface), n.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", n.Name, vipState(n), since, n.Term, n.Priority, dash(n.Interface), n.Reason)
 	}
 	return w.Flush()
+}
+
+// vipState is how a node stands to the address, for people: one that lingers may be
+// about to take it back.
+func vipState(n *admin.VIPNode) string {
+	switch {
+	case !n.Lingering:
+		return n.State
+	case n.State == "idle":
+		return "lingering"
+	}
+	return n.State + ", lingering"
 }
