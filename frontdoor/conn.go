@@ -24,6 +24,8 @@ type conn struct {
 	relay *relay.Relay // guarded: once it is connected
 	lost  bool         // guarded: node is dead
 	cut   bool         // guarded: it is to end
+	// asleep: guarded: it waits in the queue until its deadline for reading
+	asleep bool
 }
 
 func newConn(nc *net.TCPConn) *conn {

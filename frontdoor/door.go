@@ -116,9 +116,7 @@ func (d *Door) change(f func(now time.Time) (changed []*node)) {
 	for _, n := range all {
 		d.deps.Log.Info("a node has another status at the front door", "node", n.name, "status", n.status)
 	}
-	for _, c := range woken {
-		c.wake()
-	}
+	d.wake(woken)
 	d.look()
 }
 
@@ -291,9 +289,7 @@ func (d *Door) cutAll(forGood bool, meant func(c *conn) bool) {
 	for _, c := range own {
 		relay.Reset(c.nc)
 	}
-	for _, c := range waiting {
-		c.wake()
-	}
+	d.wake(waiting)
 }
 
 // arrive finds a node for a new connection, and waits for one if need be.
@@ -325,12 +321,6 @@ func (d *Door) elsewhere(c *conn) (to Backend, why Reason) {
 	return to, why
 }
 
-func (d *Door) waiting(c *conn) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return c.why.waits()
-}
-
 func (d *Door) dequeue(c *conn, why Reason) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -352,9 +342,7 @@ func (d *Door) leave(c *conn, in, out int64, aborted bool) {
 		woken = d.table.advance(time.Now())
 	}
 	d.mu.Unlock()
-	for _, c := range woken {
-		c.wake()
-	}
+	d.wake(woken)
 }
 
 // forget ends the goroutine of c.

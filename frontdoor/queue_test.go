@@ -3,6 +3,7 @@ package frontdoor
 import (
 	"context"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -161,5 +162,43 @@ func TestShutdownEndsTheWait(t *testing.T) {
 	c.mustBeReset()
 	if s := r.door.Stats(); s.Reasons["closing"] != 1 || s.Frontend.Sessions != 0 {
 		t.Errorf("counted %+v", s)
+	}
+}
+
+// A connection that gets a node just before it would wait for one goes on at once,
+// and whoever gave it the node wakes it only then: its reads must not feel that.
+func TestAWakeThatComesLateIsNotFelt(t *testing.T) {
+	for name, why := range map[string]Reason{"goes on": ByLeastConn, "waits again": Full} {
+		d, err := New(DefaultOptions(), Deps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		client, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		nc, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := newConn(nc.(*net.TCPConn))
+		c.node, c.why = &node{}, ByLeastConn
+		if _, why := d.wait(c); !why.placed() {
+			t.Errorf("%s: %v", name, why)
+		}
+		c.why = why
+		c.asleep = why.waits()
+		d.wake([]*conn{c})
+		_, _ = io.WriteString(client, "x")
+		if n, err := nc.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Errorf("%s: read %d bytes, %v", name, n, err)
+		}
 	}
 }
