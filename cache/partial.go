@@ -51,25 +51,6 @@ func Complete(m *Meta, n int64) (*Meta, bool) {
 	return whole, true
 }
 
-// Truncated is m as it may be committed when its message broke off after n body
-// bytes (RFC 9111 §3.3); false when what arrived cannot be completed later: its
-// total or a strong validator is missing, or it has several spans.
-func Truncated(m *Meta, n int64) (*Meta, bool) {
-	start := int64(0)
-	switch {
-	case n <= 0 || m.Length <= n || !Completable(m) || len(m.Spans) > 1:
-		return nil, false
-	case m.Spans != nil:
-		start = m.Spans[0].Off
-	case m.Status != http.StatusOK:
-		return nil, false
-	}
-	part := m.clone()
-	part.Header = m.Header.Clone()
-	part.setSpans([]Span{{Off: start, Len: n}}, m.Total)
-	return part, true
-}
-
 // Completable reports whether a partial response may be joined with other parts
 // at all: it has a strong validator (RFC 9111 §3.4). When it has not, what it
 // lacks cannot be fetched alone, and the answer is a miss.

@@ -153,34 +153,6 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-func TestTruncated(t *testing.T) {
-	p := policy(t)
-	cases := []struct {
-		name  string
-		m     *Meta
-		n     int64
-		spans []Span
-	}{
-		{"a 200", admit(t, p, get(), 200, "Cache-Control: max-age=60", "Content-Length: 10", `ETag: "a"`), 4, []Span{{0, 4}}},
-		{"a 206", part(t, `ETag: "a"`), 2, []Span{{4, 2}}},
-		{"nothing arrived", part(t, `ETag: "a"`), 0, nil},
-		{"all of it", part(t, `ETag: "a"`), 5, nil},
-		{"no strong validator", part(t, `ETag: W/"a"`), 2, nil},
-		{"length not known", admit(t, p, get(), 200, "Cache-Control: max-age=60", `ETag: "a"`), 4, nil},
-		{"an error page", admit(t, p, get(), 404, "Cache-Control: max-age=60", "Content-Length: 10", `ETag: "a"`), 4, nil},
-	}
-	for _, c := range cases {
-		m, ok := Truncated(c.m, c.n)
-		if ok != (c.spans != nil) {
-			t.Errorf("%s: %v", c.name, ok)
-			continue
-		}
-		if ok && (!reflect.DeepEqual(m.Spans, c.spans) || m.Length != c.n || m.Total != 10 || m.Status != 206 || m.Header["Content-Length"] != nil) {
-			t.Errorf("%s: %+v", c.name, m)
-		}
-	}
-}
-
 func drawSpans(t *rapid.T, total int64) []Span {
 	var spans []Span
 	for range rapid.IntRange(0, 6).Draw(t, "spans") {
