@@ -12,8 +12,14 @@ import (
 const (
 	previewSize  = 32 << 10               // of a chunked body, looked at before the handler is asked
 	previewPause = 100 * time.Millisecond // a client that sends nothing for so long wants an answer first
+	previewTime  = time.Second            // of looking in all: a body in drops has no pauses
 	drainSize    = 64 << 10               // of a body that nobody wanted, to keep the connection
 )
+
+// bodyTime is how long a body may be waited for in all, before what has come of
+// it gives more: each byte as long as it takes at Options.BodyMinRate. So long
+// is also the time over which the rate is a mean.
+const bodyTime = 5 * time.Minute
 
 // body is a request's body. It may be read on another goroutine than the
 // handler's.
@@ -30,14 +36,16 @@ type body struct {
 		chunk int // that it comes before
 		since time.Time
 	}
-	whole  bool  // all of it is in the buffer
-	err    error // what every further Read returns; io.EOF behind the whole body
-	closed bool
+	patience time.Duration // left for waiting; of use where there is a least rate
+	whole    bool          // all of it is in the buffer
+	err      error         // what every further Read returns; io.EOF behind the whole body
+	closed   bool
 }
 
 func (b *body) init(x *exchange, r *Request) {
 	b.x, b.left, b.coded = x, r.Length, r.Length < 0
 	b.chunks.limit = x.c.srv.lim.head
+	b.patience = x.c.srv.bodyTime
 	if r.Length == 0 {
 		b.err = io.EOF
 	}
@@ -46,13 +54,14 @@ func (b *body) init(x *exchange, r *Request) {
 func (b *body) taken() int64 { return b.took.Load() }
 
 // preview looks at the beginning of a chunked body, as much of it as comes
-// without a pause, before anybody is asked because of it.
+// without a pause and in a second, before anybody is asked because of it.
 func (b *body) preview() *problem {
 	if !b.coded || b.x.w.expects {
 		return nil
 	}
 	c := b.x.c
 	look := chunks{discard: true, limit: b.chunks.limit}
+	over := time.Now().Add(previewTime)
 	for seen := 0; ; {
 		_, n, err := look.decode(nil, c.work.unread()[seen:])
 		seen += n
@@ -68,7 +77,7 @@ func (b *body) preview() *problem {
 		}
 		by := b.by(&look)
 		if look.begun > 0 {
-			by = time.Now().Add(previewPause)
+			by = earlier(time.Now().Add(previewPause), over)
 		}
 		c.disarmRead()
 		c.armRead(by, 0)
@@ -200,11 +209,14 @@ func (b *body) trailers() error {
 	return io.EOF
 }
 
-// by is when more must have come. What surrounds the data of chunks must be
+// by is when more must have come, at the latest when the patience is over. What surrounds the data of chunks must be
 // there in the time of a head: it moves nothing, however long it goes on.
 func (b *body) by(d *chunks) time.Time {
 	o, now := &b.x.c.srv.opts, time.Now()
 	by := now.Add(o.BodyTimeout.D())
+	if o.BodyMinRate > 0 {
+		by = earlier(by, now.Add(b.patience))
+	}
 	if !b.coded || !d.inLine() {
 		return by
 	}
@@ -216,12 +228,28 @@ func (b *body) by(d *chunks) time.Time {
 
 // fill reads from the connection.
 func (b *body) fill(p []byte) (int, error) {
-	b.x.c.armRead(b.by(&b.chunks), b.x.c.srv.opts.BodyTimeout.D()/16)
+	s := b.x.c.srv
+	b.x.c.armRead(b.by(&b.chunks), min(s.opts.BodyTimeout.D(), s.bodyTime)/16)
+	began := time.Now()
 	n, err := b.x.c.read(p)
-	if n == 0 && errors.Is(err, io.EOF) {
+	b.waited(time.Since(began), n)
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
+	case isTimeout(err) && !b.x.c.userLimited(): // a handler that wants no more says so by a deadline
+		s.stats.bodySlow.Add(1)
 	}
 	return n, err
+}
+
+// waited takes the time of a read off the patience, and gives for what it has
+// brought. Only waiting counts: a client is not slow because the origin is.
+func (b *body) waited(d time.Duration, n int) {
+	s := b.x.c.srv
+	if rate := int64(s.opts.BodyMinRate); rate > 0 {
+		earned := time.Duration(int64(n) * int64(time.Second) / rate)
+		b.patience = min(s.bodyTime, max(0, b.patience-d)+earned)
+	}
 }
 
 // Close implements io.Closer: the handler wants no more.

@@ -42,6 +42,7 @@ type Options struct {
 	MaxURI       units.Size     `yaml:"-"` // longest request target; a longer one is answered 414
 	MaxFields    int            `yaml:"-"` // most header fields; more are answered 431
 	BodyTimeout  units.Duration `yaml:"-"` // between two parts of a request body
+	BodyMinRate  units.Size     `yaml:"-"` // bytes a second, less is too slow for a request body; 0: no limit
 	WriteTimeout units.Duration `yaml:"-"` // between two parts of a response that the client takes
 }
 
@@ -55,6 +56,7 @@ func DefaultOptions() Options {
 		MaxURI:        16 * units.KiB,
 		MaxFields:     200,
 		BodyTimeout:   units.Duration(60 * time.Second),
+		BodyMinRate:   256,
 		WriteTimeout:  units.Duration(60 * time.Second),
 	}
 }
@@ -76,6 +78,7 @@ func (o *Options) Validate() error {
 	bad(o.MaxURI <= 0, "max_uri: must be more than 0")
 	bad(o.MaxFields <= 0, "max_fields: must be more than 0")
 	bad(o.BodyTimeout <= 0, "body_timeout: must be more than 0")
+	bad(o.BodyMinRate < 0, "body_min_rate: must not be negative, but is %d", int64(o.BodyMinRate))
 	bad(o.WriteTimeout <= 0, "write_timeout: must be more than 0")
 	_, err := o.fronts()
 	return errors.Join(append(errs, err)...)

@@ -181,7 +181,7 @@ func (s *Server) Stats() Stats {
 	t := Stats{
 		Accepted: s.stats.accepted.Load(), TurnedAway: s.stats.turnedAway.Load(),
 		Refused: s.stats.refusals(), IdleClosed: s.stats.idleClosed.Load(),
-		WriteStuck: s.stats.writeStuck.Load(), Panics: s.stats.panics.Load(),
+		BodySlow: s.stats.bodySlow.Load(), WriteStuck: s.stats.writeStuck.Load(), Panics: s.stats.panics.Load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,6 +59,7 @@ type Server struct {
 	leaving   atomic.Pointer[[]netip.Addr] // balancers that drain; nil: none
 	drainIdle time.Duration                // drainIdle, shorter in tests
 	halfTime  time.Duration                // halfTime, shorter in tests
+	bodyTime  time.Duration                // bodyTime, shorter in tests
 
 	mu        sync.Mutex // guards what follows
 	conns     map[*Conn]struct{}
@@ -86,7 +87,7 @@ func New(o Options, d Deps) (*Server, error) {
 		d.Clock = time.Now
 	}
 	return &Server{
-		opts: o, deps: d, fronts: fronts, drainIdle: drainIdle, halfTime: halfTime,
+		opts: o, deps: d, fronts: fronts, drainIdle: drainIdle, halfTime: halfTime, bodyTime: bodyTime,
 		lim:   limits{head: int(o.MaxHead), uri: int(o.MaxURI), fields: o.MaxFields},
 		conns: map[*Conn]struct{}{}, clients: map[clientKey]int{}, listeners: map[net.Listener]struct{}{},
 	}, nil

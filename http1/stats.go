@@ -18,13 +18,14 @@ type Stats struct {
 	Short      int64             // of these, answered on the short lane
 	Refused    map[string]uint64 // requests refused here, by Fault.Kind
 	IdleClosed int64             // connections closed for carrying no request for too long
+	BodySlow   int64             // requests whose body did not come, or too slowly
 	WriteStuck int64             // connections cut because their client took nothing of a response
 	Panics     int64             // requests that ran into a bug
 }
 
 // counters count since the start.
 type counters struct {
-	accepted, turnedAway, idleClosed, writeStuck, panics atomic.Int64
+	accepted, turnedAway, idleClosed, bodySlow, writeStuck, panics atomic.Int64
 	// of connections that have ended; the others are asked for theirs
 	requests, short atomic.Int64
 

@@ -338,6 +338,13 @@ func (w *wire) setWrite(t time.Time) error {
 	return w.nc.SetWriteDeadline(t)
 }
 
+// userLimited reports whether a handler has set a deadline for reads.
+func (w *wire) userLimited() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.userRead.IsZero()
+}
+
 // clearUser takes a handler's deadlines off.
 func (w *wire) clearUser() {
 	w.mu.Lock()

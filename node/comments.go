@@ -140,6 +140,7 @@ var comments = map[string]string{
 	"proxy.headers.cache_status_key":              "Adds the cache key to Cache-Status.",
 	"proxy.client":                                "How long a client may take, and how large its request head may be.",
 	"proxy.client.body_timeout":                   "Time a client may take between two parts of a request body.",
+	"proxy.client.body_min_rate":                  "Bytes a second that a request body must bring, as a mean over five minutes of waiting for it; less is answered 408. Time that the origin takes does not count. 0 sets no limit.",
 	"proxy.client.write_timeout":                  "Time a client may take to accept the next part of a response.",
 	"proxy.client.max_uri":                        "Longest request target; a longer one is answered 414.",
 	"proxy.client.max_fields":                     "Most header fields of a request; more are answered 431.",

@@ -116,7 +116,7 @@ func (n *Node) proxyStats() metrics.ProxyStats {
 		Connections: c.Open, Requests: int64(s.Active) - tunnels, Tunnels: tunnels,
 		Accepted: uint64(c.Accepted), Refused: c.Refused,
 		Closed: map[string]uint64{
-			"turned_away": uint64(c.TurnedAway), "idle": uint64(c.IdleClosed), "stuck": uint64(c.WriteStuck),
+			"turned_away": uint64(c.TurnedAway), "idle": uint64(c.IdleClosed), "stuck": uint64(c.WriteStuck), "slow_body": uint64(c.BodySlow),
 		},
 	}
 }

@@ -59,6 +59,8 @@ type HeaderOptions struct {
 type ClientOptions struct {
 	// Time a client may take between two parts of a request body.
 	BodyTimeout units.Duration `yaml:"body_timeout"`
+	// Bytes a second that a request body must bring, as a mean over five minutes of waiting for it; less is answered 408. Time that the origin takes does not count. 0 sets no limit.
+	BodyMinRate units.Size `yaml:"body_min_rate"`
 	// Time a client may take to accept the next part of a response.
 	WriteTimeout units.Duration `yaml:"write_timeout"`
 	// Longest request target; a longer one is answered 414.
@@ -70,7 +72,7 @@ type ClientOptions struct {
 // Bound puts what o says into the options of the server of the clients.
 func (o *ClientOptions) Bound(s *http1.Options) {
 	s.MaxURI, s.MaxFields = o.MaxURI, o.MaxFields
-	s.BodyTimeout, s.WriteTimeout = o.BodyTimeout, o.WriteTimeout
+	s.BodyTimeout, s.BodyMinRate, s.WriteTimeout = o.BodyTimeout, o.BodyMinRate, o.WriteTimeout
 }
 
 // DefaultOptions returns the defaults.
@@ -88,6 +90,7 @@ func DefaultOptions() Options {
 		Headers: HeaderOptions{ForwardedFor: "keep"},
 		Client: ClientOptions{
 			BodyTimeout:  units.Duration(60 * time.Second),
+			BodyMinRate:  256,
 			WriteTimeout: units.Duration(60 * time.Second),
 			MaxURI:       16 * units.KiB, MaxFields: 200,
 		},
@@ -109,6 +112,7 @@ func (o *Options) Validate() error {
 	bad(o.Fill.SiblingTimeout > 0, "proxy.fill.sibling_timeout: must be more than 0")
 	bad(o.Fill.HotAmong > 0 && o.Fill.HotAmong <= hotSlots, "proxy.fill.hot_among: must be from 1 to %d, not %d", hotSlots, o.Fill.HotAmong)
 	bad(o.Client.BodyTimeout > 0, "proxy.client.body_timeout: must be more than 0")
+	bad(o.Client.BodyMinRate >= 0, "proxy.client.body_min_rate: must not be negative, but is %d", int64(o.Client.BodyMinRate))
 	bad(o.Client.WriteTimeout > 0, "proxy.client.write_timeout: must be more than 0")
 	bad(o.Client.MaxURI >= 256, "proxy.client.max_uri: must be at least 256, not %v", o.Client.MaxURI)
 	bad(o.Client.MaxFields > 0, "proxy.client.max_fields: must be at least 1, not %d", o.Client.MaxFields)
