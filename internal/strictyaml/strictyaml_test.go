@@ -236,3 +236,93 @@ func TestLargeFile(t *testing.T) {
 	}
 }
 
+func TestDetailPointsAtTheValue(t *testing.T) {
+	_, _, ps := decode("store:\n  memory: lots\n")
+	want := "c.yaml:2:11: store.memory: invalid size \"lots\": want a number with a unit, such as 256MiB or 10GiB\n" +
+		"    memory: lots\n" +
+		"            ^"
+	if got := ps.Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestAtFindsTheNearestParent(t *testing.T) {
+	_, f, _ := decode("store:\n  memory: 1GiB\nparents:\n- url: x\n")
+	for _, tt := range []struct {
+		path      string
+		line, col int
+	}{
+		{"store.memory", 2, 11}, {"store.wait", 1, 1}, {"store", 1, 1},
+		{"parents[0].url", 4, 8}, {"parents[0].weight", 4, 3}, {"parents[7]", 3, 1}, {"dns.ttl", 0, 0},
+	} {
+		if p := f.At(tt.path, Error, "m"); p.Line != tt.line || p.Column != tt.col {
+			t.Errorf("%s: at %d:%d, want %d:%d", tt.path, p.Line, p.Column, tt.line, tt.col)
+		}
+	}
+}
+
+func TestPrintReadsBack(t *testing.T) {
+	limit := 3
+	o := defaults()
+	o.Name, o.Limit = "yes", &limit
+	o.Listen = []string{"[::1]:3128", "a b", "127.0.0.1:1", "1.5", "*", "#", ""}
+	o.Parents = []parent{{"http://p1:3128", 2}, {"", 0}}
+	o.Nets = []netip.Prefix{netip.MustParsePrefix("fd00::/8")}
+	o.Labels = map[string]int{"b": 2, "a": 1}
+	for _, style := range []Style{{}, {Comment: func(path string) string { return "About " + path + "." }}} {
+		text := Print(o, style)
+		got := options{}
+		if _, ps := Decode("printed", []byte(text), &got); len(ps) > 0 {
+			t.Fatalf("%v in\n%s", ps, text)
+		}
+		if !reflect.DeepEqual(got, o) {
+			t.Errorf("read back %+v\nfrom\n%s", got, text)
+		}
+	}
+}
+
+func TestPrintDisabledIsAllDefaults(t *testing.T) {
+	text := Print(defaults(), Style{Disabled: true, Comment: func(path string) string { return "About " + path }})
+	o, _, ps := decode(text)
+	if len(ps) > 0 || !reflect.DeepEqual(o, defaults()) {
+		t.Errorf("%v\n%s", ps, text)
+	}
+	if !strings.Contains(text, "  #memory: 256MiB\n") {
+		t.Errorf("no switched-off memory key in\n%s", text)
+	}
+}
+
+func TestPrintKeepsSecrets(t *testing.T) {
+	o := defaults()
+	o.Token = "hunter2"
+	o.Parents = []parent{{URL: "http://user:hunter2@proxy:3128/x"}}
+	text := Print(o, Style{})
+	if strings.Contains(text, "hunter2") || !strings.Contains(text, "proxy:3128/x") {
+		t.Errorf("printed\n%s", text)
+	}
+}
+
+func TestFieldsNamesEveryKey(t *testing.T) {
+	var paths []string
+	for _, f := range Fields(defaults()) {
+		paths = append(paths, f.Path)
+	}
+	want := "[name listen store store.memory store.wait store.port parents parents[].url parents[].weight nets labels verbose share token limit depth]"
+	if got := fmt.Sprint(paths); got != want {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{"name: a", "store:\n  memory: 1GiB\n", "listen: [a, 'b', \"c\"]", "parents:\n- url: a\n",
+		"a: &x [*x]", "<<: *y", "? a\n: b", "!!str a", "name: |\n  x\n y", "{", "- -", "\t", "a: b: c", "labels: {1: 2}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		o, _, ps := decode(src)
+		for _, p := range ps {
+			_ = p.Detail()
+		}
+		_ = Print(o, Style{})
+	})
+}
