@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -20,9 +21,12 @@ const manyRanges = 16
 func (x *exchange) fill(base cache.Object) fill { return x.fillAs(x.r.Method, base) }
 
 func (x *exchange) fillAs(method string, base cache.Object) fill {
-	req, target := *x.req, *x.url // a fetch may outlive the exchange
+	own := &struct { // a fetch may outlive the exchange
+		req cache.Request
+		url url.URL
+	}{*x.req, *x.url}
 	f := fill{
-		req: &req, seen: x.seen, rules: x.rules, method: method, url: &target, length: x.r.ContentLength,
+		req: &own.req, seen: x.seen, rules: x.rules, method: method, url: &own.url, length: x.r.ContentLength,
 		header: x.outgoing(), base: base,
 	}
 	if method != x.r.Method {

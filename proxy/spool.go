@@ -189,14 +189,20 @@ func (s *spool) attach(ctx context.Context, off int64) *spoolReader {
 	if off < s.from && (off >= s.kept || s.kept < s.from) {
 		return nil
 	}
-	r := &spoolReader{}
-	if s.first.s == nil {
-		r, s.readers = &s.first.spoolReader, s.first.in[:0]
-	}
+	r := s.newReader()
 	*r = spoolReader{s: s, ctx: ctx, off: off, moved: true}
 	s.readers = append(s.readers, r)
 	s.wake() // a fetch that waits for its first reader
 	return r
+}
+
+// newReader is room for one more; mu is held.
+func (s *spool) newReader() *spoolReader {
+	if s.first.s != nil {
+		return new(spoolReader)
+	}
+	s.readers = s.first.in[:0]
+	return &s.first.spoolReader
 }
 
 // detach ends a reader.
