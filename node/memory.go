@@ -18,7 +18,7 @@ import (
 const (
 	// overhead is what a node takes beside its memory tier: indexes, buffers,
 	// and garbage that waits for collection.
-	overhead = 96 * units.MiB
+	overhead = 128 * units.MiB
 	// gcPercent lets the heap grow to four times what is alive between collections,
 	// where the soft limit has room for it: a heap of some megabytes would else be
 	// collected many times a second.
