@@ -168,10 +168,12 @@ func (k *keeper) account(kc *keyChange) {
 	}
 }
 
-// release frees the room that the body of a change took while it was pending.
+// release frees the room that the body of a change took while it was pending, and
+// lets the body go.
 func (d *disk) release(c *change) {
 	if c.kind == changePut && c.v.body != nil {
 		d.room.Release(c.v.charge())
+		c.v.lease.drop()
 	}
 }
 

@@ -113,6 +113,7 @@ func (k *keeper) handle(o *op) {
 	k.dirty[o.h] = waiters
 	if o.c != nil && o.c.kind == changePut {
 		k.place(o.h, o.c)
+		o.c.v.lease.drop()
 	}
 	if len(k.dirty) >= batchKeys && len(k.placed) == 0 {
 		k.index()

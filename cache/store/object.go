@@ -12,9 +12,10 @@ import (
 // variant is one stored response as the store knows it. It is immutable. With
 // a body it is the cache.Object of the memory tier itself.
 type variant struct {
-	rec  record
-	body []byte   // the whole body, nil when it is on disk only
-	sg   *segment // where the hit is counted; nil while it has no place
+	rec   record
+	body  []byte   // the whole body, nil when it is on disk only
+	lease *lease   // what body lies in, nil: it is this variant's own
+	sg    *segment // where the hit is counted; nil while it has no place
 }
 
 var _ cache.Object = (*variant)(nil)
@@ -57,17 +58,20 @@ func (v *variant) withMeta(m *cache.Meta) *variant {
 	return &nv
 }
 
-// at is v in another place.
+// at is v in another place, without a body that is leased.
 func (v *variant) at(loc place, sg *segment) *variant {
 	nv := *v
 	nv.rec.loc, nv.sg = loc, sg
+	if v.lease != nil {
+		nv.body, nv.lease = nil, nil
+	}
 	return &nv
 }
 
 // withBody is v with its body in memory.
 func (v *variant) withBody(b []byte, sg *segment) *variant {
 	nv := *v
-	nv.body, nv.sg = b, sg
+	nv.body, nv.lease, nv.sg = b, nil, sg
 	return &nv
 }
 
@@ -86,6 +90,8 @@ func variantOf(o cache.Object) *variant {
 	switch o := o.(type) {
 	case *variant:
 		return o
+	case leasedObject:
+		return o.variant
 	case *diskObject:
 		return o.v
 	}

@@ -45,14 +45,24 @@ func (sh *shard) dirty(h hash) bool {
 }
 
 // snapshot returns the changes of h that the index lacks, and whether these are
-// all there is.
+// all there is. Their bodies are held; letGo ends that.
 func (sh *shard) snapshot(h hash) (alone bool, changes []*change, gen uint64) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	if p := sh.keys[h]; p != nil {
+		for _, c := range p.changes {
+			c.v.lease.hold() // as the overlay does, until somebody has mu for himself
+		}
 		return p.wiped, p.changes, sh.gen
 	}
 	return false, nil, sh.gen
+}
+
+// letGo ends what snapshot began.
+func letGo(changes []*change) {
+	for _, c := range changes {
+		c.v.lease.drop()
+	}
 }
 
 // flight is the writers of one key that began since its last Delete.

@@ -42,6 +42,7 @@ type Store struct {
 	disk    *disk        // nil: no disk tier
 	purges  *purgeList
 	ids     idSource
+	leases  leases
 	seed    uint64 // of the key hash
 	n       counters
 
@@ -162,8 +163,9 @@ func (s *Store) settled(h hash) *entry {
 
 // lookupSlow merges the overlay with what the tiers have.
 func (s *Store) lookupSlow(h hash, key string) []cache.Object {
-	vars, indexed := s.current(h, key)
+	vars, indexed, held := s.current(h, key)
 	objs, gone := s.open(h, vars)
+	letGo(held)
 	if gone && indexed {
 		// The memory tier or the index lags behind an eviction, or a crash left a
 		// record that points to nothing.
@@ -172,8 +174,9 @@ func (s *Store) lookupSlow(h hash, key string) []cache.Object {
 		}
 		s.forget(h)
 		s.disk.sweepWanted.Store(true)
-		vars, _ = s.current(h, key)
+		vars, _, held = s.current(h, key)
 		objs, _ = s.open(h, vars)
+		letGo(held)
 	}
 	s.count(objs)
 	return objs
@@ -194,8 +197,9 @@ func (s *Store) count(objs []cache.Object) {
 	s.n.memoryHits.Add(1)
 }
 
-// current returns the variants of key, and whether the tiers had any of them.
-func (s *Store) current(h hash, key string) ([]*variant, bool) {
+// current returns the variants of key, whether the tiers had any of them, and the
+// changes among them, which are to be let go when the variants have been opened.
+func (s *Store) current(h hash, key string) (vars []*variant, indexed bool, held []*change) {
 	sh := s.shard(h)
 	alone, changes, gen := sh.snapshot(h)
 	var base []*variant
@@ -208,8 +212,7 @@ func (s *Store) current(h hash, key string) ([]*variant, bool) {
 			base = e.vars
 		}
 	}
-	vars := apply(base, changes)
-	return s.visible(key, vars), len(base) > 0
+	return s.visible(key, apply(base, changes)), len(base) > 0, changes
 }
 
 // visible leaves out variants of other keys with the same hash, and purged ones.
@@ -244,6 +247,11 @@ func (s *Store) base(h hash, key string) *entry {
 // open makes objects of variants. gone says that the body of one was not there.
 func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 	for _, v := range vars {
+		if v.lease != nil {
+			v.lease.hold()
+			objs = append(objs, leasedObject{v})
+			continue
+		}
 		if v.body != nil {
 			objs = append(objs, v)
 			continue
@@ -327,8 +335,14 @@ func (s *Store) commit(h hash, v *variant, f *flight) error {
 	}
 	p := s.overlay(sh, h)
 	c := &change{kind: changePut, v: v}
+	v.lease.hold() // for the overlay
 	p.add(c)
-	return s.disk.enqueue(op{h: h, c: c})
+	v.lease.hold() // for the op
+	err := s.disk.enqueue(op{h: h, c: c})
+	if err != nil {
+		v.lease.drop()
+	}
+	return err
 }
 
 // overlay returns the overlay of h; sh.mu is held.
@@ -355,6 +369,9 @@ func (s *Store) Update(o cache.Object, m *cache.Meta) error {
 		return errors.New("update: key and length of a stored object cannot change")
 	}
 	nv := v.withMeta(m)
+	if nv.lease != nil {
+		nv.body, nv.lease = nil, nil // an update has no use for it
+	}
 	h := s.hash(m.Key)
 	sh := s.shard(h)
 	sh.mu.Lock()

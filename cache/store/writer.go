@@ -26,6 +26,7 @@ type writer struct {
 
 	mu     sync.RWMutex // guards all below against ReadAt
 	body   []byte       // while spill is nil
+	lease  *lease       // what body lies in, or lay in, until Close; nil: in no leased memory
 	spill  *spill
 	length int64
 
@@ -135,9 +136,23 @@ func (w *writer) grow(n int) {
 	if w.hint >= int64(need) && (w.hint <= exactUpTo || int64(size) > w.hint) {
 		size = int(w.hint)
 	}
-	b := make([]byte, len(w.body), size)
-	copy(b, w.body)
-	w.body = b
+	w.body = append(w.memory(size), w.body...)
+}
+
+// memory is room for a body of size bytes. It is leased when the body is not going
+// to stay in memory.
+func (w *writer) memory(size int) []byte {
+	if w.lease == nil && w.s.disk != nil && int64(size) == w.hint && !w.s.mem.keeps(w.hint) {
+		if w.lease = w.s.leases.take(w.hint); w.lease != nil {
+			return w.lease.b[:0:size]
+		}
+	}
+	return make([]byte, 0, size)
+}
+
+// leased reports whether the body lies in leased memory.
+func (w *writer) leased() bool {
+	return w.lease != nil && cap(w.body) > 0 && &w.body[:1][0] == &w.lease.b[0]
 }
 
 // spillOver moves the body to a file.
@@ -207,7 +222,9 @@ func (w *writer) commit(m *cache.Meta) error {
 		}
 		return err
 	}
-	v.body = w.settled()
+	if v.body = w.settled(); w.leased() {
+		v.lease = w.lease
+	}
 	if w.s.disk == nil {
 		return w.s.commit(w.h, v, w.f)
 	}
@@ -251,6 +268,8 @@ func (w *writer) Close() {
 	if w.spill != nil {
 		w.spill.close()
 	}
+	w.lease.drop()
+	w.lease = nil
 	w.s.shard(w.h).land(w.h, w.f)
 }
 
