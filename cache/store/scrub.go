@@ -54,7 +54,7 @@ func (d *disk) scrubEntry(ctx context.Context, sg *segment, e found, pace *rate.
 		return pace.WaitN(ctx, headerSize)
 	}
 	for _, v := range entry.vars {
-		if v.rec.loc != (place{sg.seq, e.off}) {
+		if v.rec.loc != (place{sg.seq, e.off}) || !sg.holds(&v.rec) { // what is cut off the sweep tells
 			continue
 		}
 		if err := d.scrubBody(ctx, sg, v, pace); errors.Is(err, cache.ErrCorrupt) {
