@@ -209,8 +209,9 @@ func (b *body) trailers() error {
 	return io.EOF
 }
 
-// by is when more must have come, at the latest when the patience is over. What surrounds the data of chunks must be
-// there in the time of a head: it moves nothing, however long it goes on.
+// by is when more must have come, at the latest when the patience is over. What
+// surrounds the data of chunks must be there in the time of a head: it moves
+// nothing, however long it goes on.
 func (b *body) by(d *chunks) time.Time {
 	o, now := &b.x.c.srv.opts, time.Now()
 	by := now.Add(o.BodyTimeout.D())

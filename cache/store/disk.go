@@ -300,11 +300,16 @@ func (d *disk) enqueue(o op) error {
 	if d.timed && o.kind == opKey && o.done == nil && len(d.ops) < wakeOps && d.pending < wakeBytes {
 		return nil
 	}
+	d.wakeKeeper()
+	return nil
+}
+
+// wakeKeeper has the keeper look at ops now. It does not wait.
+func (d *disk) wakeKeeper() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // take returns the ops that have come since the last call.
@@ -320,12 +325,8 @@ func (d *disk) take(spare []op) (ops []op, closed bool) {
 func (d *disk) rest(timed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timed = timed; timed || len(d.ops) == 0 {
-		return
-	}
-	select { // what came while it was thought to look soon
-	case d.wake <- struct{}{}:
-	default:
+	if d.timed = timed; !timed && len(d.ops) > 0 {
+		d.wakeKeeper() // for what came while it was thought to look soon
 	}
 }
 
@@ -389,10 +390,7 @@ func (d *disk) close() error {
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	d.wakeKeeper()
 	<-d.done
 	err := d.freeUp()
 	switch {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -233,9 +232,35 @@ func (b *batch) commit() error { return b.txn.Commit() }
 
 func (b *batch) discard() { b.txn.Discard() }
 
-// scan calls fn for each value, in the order of the hashes, from after on.
-// Values that cannot be read come as an error.
-func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) (err error) {
+// scan calls fn for each value, in the order of the hashes, from after on, until
+// it returns false. Values that cannot be read come as an error.
+func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) error {
+	return x.each(after, func(h hash, item *badger.Item) bool {
+		var e *entry
+		err := item.Value(func(b []byte) (err error) {
+			e, err = parseRecords(b, &x.line)
+			return err
+		})
+		return fn(h, e, err)
+	})
+}
+
+// hashes calls fn for up to n keys from after on; next is where to go on, nil at
+// the end.
+func (x *index) hashes(after []byte, n int, fn func(h hash)) (next []byte, err error) {
+	err = x.each(after, func(h hash, _ *badger.Item) bool {
+		if n--; n < 0 {
+			next = h[:]
+			return false
+		}
+		fn(h)
+		return true
+	})
+	return next, err
+}
+
+// each calls fn for each key, in order, from after on, until it returns false.
+func (x *index) each(after []byte, fn func(h hash, item *badger.Item) bool) (err error) {
 	defer recovered(&err)
 	return x.db.View(func(t *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
@@ -244,46 +269,12 @@ func (x *index) scan(after []byte, fn func(h hash, e *entry, err error) bool) (e
 		defer it.Close()
 		for it.Seek(after); it.Valid(); it.Next() {
 			item := it.Item()
-			if len(item.Key()) != len(hash{}) {
-				continue
-			}
-			h := hash(item.Key())
-			var e *entry
-			err := item.Value(func(b []byte) (err error) {
-				e, err = parseRecords(b, &x.line)
-				return err
-			})
-			if !fn(h, e, err) {
+			if len(item.Key()) == len(hash{}) && !fn(hash(item.Key()), item) {
 				return nil
 			}
 		}
 		return nil
 	})
-}
-
-// hashes calls fn for up to n keys from after on; next is where to go on, nil at
-// the end.
-func (x *index) hashes(after []byte, n int, fn func(h hash)) (next []byte, err error) {
-	defer recovered(&err)
-	err = x.db.View(func(t *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues = false
-		it := t.NewIterator(o)
-		defer it.Close()
-		for it.Seek(after); it.Valid(); it.Next() {
-			key := it.Item().Key()
-			if len(key) != len(hash{}) {
-				continue
-			}
-			if n--; n < 0 {
-				next = slices.Clone(key)
-				return nil
-			}
-			fn(hash(key))
-		}
-		return nil
-	})
-	return next, err
 }
 
 // size is the space that the index takes on disk, and in its tables alone.

@@ -26,7 +26,8 @@ func openForPresence(t *testing.T, dir string) *Store {
 	return s
 }
 
-func (s *Store) count4(key string) int {
+// variantsOf is how many a look-up finds.
+func variantsOf(s *Store, key string) int {
 	found := s.Lookup(key)
 	for _, o := range found {
 		o.Release()
@@ -34,7 +35,8 @@ func (s *Store) count4(key string) int {
 	return len(found)
 }
 
-func write4(t *testing.T, s *Store, key, vary string) {
+// storeVariant stores four bytes under a key.
+func storeVariant(t *testing.T, s *Store, key, vary string) {
 	t.Helper()
 	m := &cache.Meta{Key: key, Status: 200, Header: http.Header{}, Length: 4, Total: 4, Received: time.Unix(1, 0),
 		Vary: []cache.Selector{{Name: "x", Value: vary, Present: true}}}
@@ -52,7 +54,8 @@ func write4(t *testing.T, s *Store, key, vary string) {
 	}
 }
 
-func (s *Store) written4(t *testing.T) {
+// awaitIndex waits until the index has what was stored.
+func awaitIndex(t *testing.T, s *Store) {
 	t.Helper()
 	if err := s.disk.settle(t.Context()); err != nil {
 		t.Fatal(err)
@@ -68,17 +71,17 @@ func TestPresence(t *testing.T) {
 	if s.disk.idx.known.has(s.hash(key)) {
 		t.Error("a new store may have a key")
 	}
-	write4(t, s, key, "1")
-	if s.count4(key) != 1 {
+	storeVariant(t, s, key, "1")
+	if variantsOf(s, key) != 1 {
 		t.Error("an object that waits for the keeper is not found")
 	}
-	s.written4(t)
-	if !s.disk.idx.known.has(s.hash(key)) || s.count4(key) != 1 {
+	awaitIndex(t, s)
+	if !s.disk.idx.known.has(s.hash(key)) || variantsOf(s, key) != 1 {
 		t.Error("an indexed object is not known")
 	}
-	write4(t, s, key, "2") // not the first: what the index has must stay
-	s.written4(t)
-	if n, st := s.count4(key), s.Stats(); n != 2 || st.Objects != 2 {
+	storeVariant(t, s, key, "2") // not the first: what the index has must stay
+	awaitIndex(t, s)
+	if n, st := variantsOf(s, key), s.Stats(); n != 2 || st.Objects != 2 {
 		t.Errorf("%d variants, %d objects, want 2", n, st.Objects)
 	}
 	if err := s.Close(); err != nil {
@@ -89,7 +92,7 @@ func TestPresence(t *testing.T) {
 	if !s.disk.idx.known.has(s.hash(other)) {
 		t.Error("a store knows what it has not before it has looked")
 	}
-	if n := s.count4(key); n != 2 {
+	if n := variantsOf(s, key); n != 2 {
 		t.Errorf("%d variants before the store has learnt, want 2", n)
 	}
 	if err := s.disk.learn(t.Context()); err != nil {
@@ -98,10 +101,10 @@ func TestPresence(t *testing.T) {
 	if s.disk.idx.known.has(s.hash(other)) || !s.disk.idx.known.has(s.hash(key)) {
 		t.Error("the store has learnt something else than what there is")
 	}
-	if n := s.count4(key); n != 2 {
+	if n := variantsOf(s, key); n != 2 {
 		t.Errorf("%d variants when the store has learnt, want 2", n)
 	}
-	if !s.Delete(key) || s.count4(key) != 0 {
+	if !s.Delete(key) || variantsOf(s, key) != 0 {
 		t.Error("a deleted object is found")
 	}
 	if err := s.disk.learn(t.Context()); err != nil || s.disk.idx.known.has(s.hash(key)) {
@@ -123,13 +126,13 @@ func TestPresenceLearnsUnderWay(t *testing.T) {
 	})
 	const n = 3000
 	for i := range n {
-		write4(t, s, fmt.Sprint("http://example.com/", i), "")
+		storeVariant(t, s, fmt.Sprint("http://example.com/", i), "")
 	}
-	s.written4(t)
+	awaitIndex(t, s)
 	cancel()
 	learner.Wait()
 	for i := range n {
-		if key := fmt.Sprint("http://example.com/", i); s.count4(key) != 1 {
+		if key := fmt.Sprint("http://example.com/", i); variantsOf(s, key) != 1 {
 			t.Fatal(key, "is lost")
 		}
 	}
