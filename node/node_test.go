@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 
 	"github.com/cachenode/cachenode/admin"
 	"github.com/cachenode/cachenode/internal/metrics"
+	"github.com/cachenode/cachenode/internal/transcript"
 	"github.com/cachenode/cachenode/internal/units"
 )
 
@@ -41,36 +41,18 @@ func options(t *testing.T) Options {
 	return o
 }
 
-// journal is a log that a test can read while it is written.
-type journal struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
 // running is a node under way.
 type running struct {
 	*Node
 	t    *testing.T
-	log  *journal
+	log  *transcript.Transcript
 	stop context.CancelFunc
 	done chan error // Run's error, once
 }
 
 func start(t *testing.T, o Options, d Deps) *running {
 	t.Helper()
-	r := &running{t: t, log: &journal{}, done: make(chan error, 1)}
+	r := &running{t: t, log: &transcript.Transcript{}, done: make(chan error, 1)}
 	if d.Log == nil {
 		d.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

@@ -1,45 +1,26 @@
 package store_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/cachenode/cachenode/cache/store"
 	"github.com/cachenode/cachenode/cache/store/storetest"
+	"github.com/cachenode/cachenode/internal/transcript"
 	"github.com/cachenode/cachenode/internal/units"
 )
 
-// told is a log that can be read while it is written.
-type told struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *told) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *told) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // openTold opens and runs a store whose log is kept.
-func openTold(t *testing.T, o store.Options) (*store.Store, *told) {
+func openTold(t *testing.T, o store.Options) (*store.Store, *transcript.Transcript) {
 	t.Helper()
-	log := &told{}
+	log := &transcript.Transcript{}
 	s, err := store.New(o, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
 
 // parents is a configuration that sends everything through other proxies.
@@ -144,7 +146,7 @@ func squidAt(t *testing.T, addr string, more ...string) (_, logs string) {
 	c := exec.CommandContext(ctx, program, "-N", "-f", conf)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 10 * time.Second
-	out := &transcript{}
+	out := &transcript.Transcript{}
 	c.Stdout, c.Stderr = out, out
 	must(t, c.Start())
 	t.Cleanup(func() {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
 
 // demoNodes are the flags that give a demo addresses of its own.
@@ -23,7 +25,7 @@ func demoNodes() []string {
 // startDemo runs a demo without a terminal, until its nodes are a cluster.
 func startDemo(t *testing.T, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, data: t.TempDir(), out: &transcript{}, ended: make(chan struct{})}
+	n := &node{t: t, data: t.TempDir(), out: &transcript.Transcript{}, ended: make(chan struct{})}
 	n.cmd = exec.Command(filepath.Join(bin, "cachenode"), append([]string{"demo"}, args...)...)
 	n.cmd.Env = append(os.Environ(), "TMPDIR="+n.data, "GORACE=atexit_sleep_ms=50")
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out

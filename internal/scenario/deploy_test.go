@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
 
 const deployed = "../../deploy/"
@@ -386,7 +388,7 @@ func TestRollingUpgradeOfNodes(t *testing.T) {
 	restart := fmt.Sprintf(`touch %[1]s/restart.$HOST; until [ -e %[1]s/restarted.$HOST ]; do sleep 0.1; done`, dir)
 	c := exec.Command(deployed+"rolling-upgrade", "--ssh", filepath.Join(dir, "ssh"), "--program", filepath.Join(bin, "cachenode"),
 		"--replace", "true", "--restart", restart, "--deadline", "30s", "n1", "n2", "n3")
-	said := &transcript{}
+	said := &transcript.Transcript{}
 	c.Stdout, c.Stderr = said, said
 	must(t, c.Start())
 	ended := make(chan error, 1)

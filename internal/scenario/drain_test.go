@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
 
 // drainState asks a node how a drain goes.
@@ -33,14 +35,14 @@ func (n *node) drainState(of string) (d struct {
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  *transcript
+	out  *transcript.Transcript
 	done chan struct{}
 }
 
 // beside starts a command against this node's directory.
 func (n *node) beside(args ...string) *process {
 	n.t.Helper()
-	p := &process{t: n.t, out: &transcript{}, done: make(chan struct{})}
+	p := &process{t: n.t, out: &transcript.Transcript{}, done: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(bin, "cachenode"), append(args, "--data", n.data)...)
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out

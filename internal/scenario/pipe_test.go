@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
 
 // piped is a node whose messages and access log go into a pipe, read up to the
@@ -17,7 +19,7 @@ func piped(t *testing.T) (n *node, r *os.File) {
 	r, w, err := os.Pipe()
 	must(t, err)
 	t.Cleanup(func() { _ = r.Close() })
-	n = &node{t: t, out: &transcript{}, ended: make(chan struct{})}
+	n = &node{t: t, out: &transcript.Transcript{}, ended: make(chan struct{})}
 	n.cmd = exec.Command(filepath.Join(bin, "cachenode"), "run", "--standalone", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--data", filepath.Join(t.TempDir(), "data"), "--allow-to", "127.0.0.0/8", "--access-log", "-")
 	n.cmd.Stdout, n.cmd.Stderr = w, w

@@ -1,35 +1,17 @@
 package scenario
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/transcript"
 )
-
-// transcript collects what a process says.
-type transcript struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (o *transcript) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(b)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
 
 // setup is how a node is started, where flags do not say it.
 type setup struct {
@@ -50,7 +32,7 @@ type node struct {
 	logs string // the access log
 
 	cmd   *exec.Cmd
-	out   *transcript
+	out   *transcript.Transcript
 	ended chan struct{} // closed when the process has
 	proxy string        // host:port
 	admin string        // host:port
@@ -99,7 +81,7 @@ func (n *node) launch() {
 		line = append(line, "--allow-to", "127.0.0.0/8", "--allow-to", "::1/128")
 	}
 	line = append(line, n.how.args...)
-	n.out, n.ended = &transcript{}, make(chan struct{})
+	n.out, n.ended = &transcript.Transcript{}, make(chan struct{})
 	n.cmd = exec.Command(line[0], line[1:]...)
 	n.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=50"), n.how.env...)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
