@@ -48,7 +48,7 @@ var comments = map[string]string{
 	"frontdoor.check.fall":                        "How many checks, or connections, in a row must fail before a node is down.",
 	"frontdoor.idle_timeout":                      "How long a connection is kept while no byte moves in either direction. It should be more than the limits of the nodes on idle connections and tunnels, which then close them for a reason that they know.",
 	"frontdoor.half_close_timeout":                "The same once one side has finished sending.",
-	"memory_limit":                                "The size the Go heap aims to stay under by collecting garbage more often; it is a goal, not a bound. 0 takes store.memory and 128 MiB, more when many connections need it, and never over 90 % of the control group's limit. GOMEMLIMIT in the environment goes before it.",
+	"memory_limit":                                "The size the Go heap aims to stay under by collecting garbage more often; it is a goal, not a bound. 0 takes store.memory and a sixteenth of the machine's memory, of that 128 MiB at least and 512 MiB at most; more when many connections need it, and never over 90 % of the control group's limit. GOMEMLIMIT in the environment goes before it.",
 	"stop_timeout":                                "How long a stop waits for requests and tunnels in flight before it cuts them. Who cannot say how long they take drains the node first: 'cachenode drain'.",
 	"log":                                         "The log of the node itself; requests go to access_log.",
 	"log.level":                                   "The least severe message that is written: debug, info, warn or error.",

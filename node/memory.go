@@ -12,13 +12,18 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cachenode/cachenode/internal/units"
 )
 
 const (
-	// overhead is what a node takes beside its memory tier: indexes, buffers,
-	// and garbage that waits for collection.
-	overhead = 128 * units.MiB
+	// What a node takes beside its memory tier, for indexes, buffers, and garbage
+	// that waits for collection, is a part of the machine's memory between these
+	// bounds. With too little the collector runs at the cost of the requests: misses
+	// that are written to disk took a third more CPU with 128 MiB than with 384.
+	minOverhead, maxOverhead = 128 * units.MiB, 512 * units.MiB
+	overheadPart             = 16
 	// gcPercent lets the heap grow to four times what is alive between collections,
 	// where the soft limit has room for it: a heap of some megabytes would else be
 	// collected many times a second.
@@ -39,6 +44,21 @@ func softLimit(budget, live, ceiling int64) int64 {
 	return limit
 }
 
+// overhead is what a node takes beside its memory tier on a machine of the given
+// memory, of which 0 stands for any.
+func overhead(memory units.Size) units.Size {
+	return min(max(memory/overheadPart, minOverhead), maxOverhead)
+}
+
+// machineMemory is the memory of the machine, 0 when it is not known.
+func machineMemory() units.Size {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return units.Size(info.Totalram) * units.Size(info.Unit)
+}
+
 // KeepMemory sets the garbage collector's soft limit for the whole process, so
 // that a full memory tier does not double the heap, and lets it follow the live
 // heap until ctx ends; under the limit it collects less often than the default. It
@@ -49,7 +69,7 @@ func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 	}
 	budget := int64(o.MemoryLimit)
 	if budget == 0 {
-		budget = int64(o.Store.Memory + overhead)
+		budget = int64(o.Store.Memory + overhead(machineMemory()))
 	}
 	ceiling := cgroupLimit("/proc/self/cgroup", "/sys/fs/cgroup") / 10 * 9
 	if ceiling > 0 && int64(o.Store.Memory) > ceiling {

@@ -29,6 +29,22 @@ func TestSoftLimit(t *testing.T) {
 	}
 }
 
+func TestOverhead(t *testing.T) {
+	for memory, want := range map[units.Size]units.Size{
+		0:               128 * units.MiB,
+		512 * units.MiB: 128 * units.MiB,
+		4 * units.GiB:   256 * units.MiB,
+		256 * units.GiB: 512 * units.MiB,
+	} {
+		if got := overhead(memory); got != want {
+			t.Errorf("with %v: %v, want %v", memory, got, want)
+		}
+	}
+	if machineMemory() < 16*units.MiB {
+		t.Errorf("the machine has %v", machineMemory())
+	}
+}
+
 func TestKeepMemoryGivesTheLimitBack(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	ctx, cancel := context.WithCancel(t.Context())
