@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -377,6 +378,53 @@ func TestCollapse(t *testing.T) {
 		t.Errorf("asked %d times", r.asked("/c"))
 	}
 	r.get("/c").want(t, 200, "hit", body)
+}
+
+// The fetch of a client that leaves before there is an answer goes on for another
+// who waits for it, and ends when there is none.
+func TestFirstClientLeaves(t *testing.T) {
+	for _, others := range []int{1, 0} {
+		r := newRig(t)
+		go_, gone := make(chan struct{}), make(chan struct{})
+		r.page("/c", func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			select {
+			case <-go_:
+				io.WriteString(w, "body")
+			case <-q.Context().Done():
+				close(gone)
+			}
+		})
+		first := r.connect()
+		fmt.Fprintf(first, "GET %s/c HTTP/1.1\r\nHost: %s\r\n\r\n", r.origin.URL, r.origin.Listener.Addr())
+		r.eventually("the first request", func() bool { return r.asked("/c") == 1 })
+		var wg sync.WaitGroup
+		for range others {
+			wg.Go(func() { r.get("/c").want(t, 200, "fwd=uri-miss; fwd-status=200; stored; collapsed", "body") })
+		}
+		r.eventually("the others", func() bool { return r.proxy.active.len() == 1+others })
+		_ = first.(*net.TCPConn).SetLinger(0) // a close alone may be that of one side
+		first.Close()
+		if others == 0 {
+			<-gone
+		} else {
+			r.eventually("its end is noticed", func() bool {
+				fs := &r.proxy.flights
+				fs.mu.Lock()
+				defer fs.mu.Unlock()
+				for fl := range fs.all {
+					return fl.left && fl.readers == others
+				}
+				return false
+			})
+			close(go_)
+		}
+		wg.Wait()
+		r.eventually("the end", func() bool { return r.proxy.active.len() == 0 })
+		if r.asked("/c") != 1 {
+			t.Errorf("%d others: asked %d times", others, r.asked("/c"))
+		}
+	}
 }
 
 // When the origin breaks off, everybody's response does, and nothing is stored.

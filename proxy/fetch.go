@@ -9,6 +9,7 @@ import (
 
 	"github.com/cachenode/cachenode/accesslog"
 	"github.com/cachenode/cachenode/cache"
+	"github.com/cachenode/cachenode/internal/leash"
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
@@ -120,19 +121,17 @@ func (x *exchange) fetch(f fill) {
 // follow answers from fl. It returns true when fl turned out to be of no use
 // to this request, which then needs a fetch of its own.
 func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
-	defer fl.leave()
 	if joined { // the flight has a base of its own
+		defer fl.leave()
 		defer func() {
 			if !again {
 				x.release(f)
 			}
 		}()
+	} else {
+		defer fl.abandon()
 	}
-	inform := x.interim
-	if joined {
-		inform = nil
-	}
-	if err := fl.wait(x.ctx, inform); err != nil {
+	if !x.await(fl, joined) {
 		x.clientGone()
 		return false
 	}
@@ -144,6 +143,22 @@ func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
 	x.from(fl.route)
 	x.settle(fl, f)
 	return false
+}
+
+// await has the fetch made, or waits for it where it is another's; false: the
+// client has left.
+func (x *exchange) await(fl *flight, joined bool) bool {
+	if joined {
+		return fl.wait(x.ctx, nil) == nil
+	}
+	if fl.fill.body != nil { // which is read while the answer may come already
+		fl.start()
+		return fl.wait(x.ctx, x.interim) == nil
+	}
+	var end leash.Hook
+	end.Set(x.ctx, fl.abandon)
+	fl.runWith(x.interim)
+	return end.Unset()
 }
 
 func (x *exchange) release(f fill) {
@@ -371,9 +386,10 @@ func (x *exchange) refreshBehind() {
 		return
 	}
 	fl.stayBehind()
+	fl.start()
 	fl.leave()
 	x.p.fetch.Go(func() {
-		<-fl.done
+		<-fl.done.wait()
 		free()
 	})
 }

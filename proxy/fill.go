@@ -49,13 +49,78 @@ func (f *fill) name() flightName {
 	return name
 }
 
-// run makes the fetch. It closes fl.head exactly once, and fl.done at the end.
+// run makes the fetch from beginning to end.
 func (fl *flight) run() {
-	defer fl.land()
-	defer fl.rescue()
+	defer func() { fl.end(recover()) }()
+	if resp := fl.ask(); resp != nil {
+		fl.bringBehind(resp)
+	}
+}
+
+// runWith makes the fetch on the goroutine of the client that began it. It returns
+// when the outcome is there. A body that is there too has been brought by then;
+// what must be waited for comes behind.
+func (fl *flight) runWith(inform func(code int, h http.Header)) {
+	behind := false
+	defer func() {
+		if !behind {
+			fl.end(recover())
+		}
+	}()
+	fl.inform = inform
+	resp := fl.ask()
+	if resp == nil || fl.bringNow(resp) {
+		return
+	}
+	behind = true
+	fl.announce()
+	go func() {
+		defer func() { fl.end(recover()) }()
+		fl.bringBehind(resp)
+	}()
+}
+
+// end is behind every fetch, also one that ran into a defect of our own: that must
+// not end the process, nor keep those who wait for the fetch waiting for ever.
+func (fl *flight) end(defect any) {
+	if defect != nil {
+		fl.p.d.Log.Error("fetch ended by a defect", "panic", defect, "stack", string(debug.Stack()))
+	}
+	if !fl.head.happened() {
+		fl.err = errNoOutcome
+		fl.head.happen()
+	}
+	fl.body.finish(errNoOutcome)
+	fl.land()
+}
+
+// bringNow brings the body if that is to be stored and all of it is there. False:
+// bringBehind is to bring what is missing.
+func (fl *flight) bringNow(resp *http.Response) bool {
+	if fl.in.wait = resp.Body == http.NoBody; !fl.in.wait && !fl.stored || fl.fill.missing.Len > 0 {
+		return false
+	}
+	err := fl.move()
+	if errors.Is(err, errNotThere) {
+		return false
+	}
+	fl.conclude(resp, err)
+	return true
+}
+
+// bringBehind brings the body while it arrives.
+func (fl *flight) bringBehind(resp *http.Response) {
+	fl.announce()
+	fl.in.wait = true
+	fl.conclude(resp, fl.move())
+}
+
+// ask asks for the response and makes it the outcome. It returns one whose body is
+// to be brought yet; nil: all is done.
+func (fl *flight) ask() *http.Response {
 	f := &fl.fill
 	if fl.foundMeanwhile() {
-		return
+		return nil
 	}
 	resp, route, sent, err := fl.firstAnswer(&fl.ctx)
 	if err == nil && resp.StatusCode == http.StatusNotModified && f.base != nil && !fl.freshen(resp, sent, route) {
@@ -65,8 +130,8 @@ func (fl *flight) run() {
 		resp, route, err = fl.exchange()
 	}
 	if fl.validated {
-		close(fl.head)
-		return
+		fl.head.happen()
+		return nil
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && !conditional(f.header) {
 		resp.Body.Close()
@@ -75,10 +140,10 @@ func (fl *flight) run() {
 	}
 	if err != nil {
 		fl.err, fl.route = err, route
-		close(fl.head)
-		return
+		fl.head.happen()
+		return nil
 	}
-	fl.take(resp, sent, route)
+	return fl.take(resp, sent, route)
 }
 
 // errNotModified is a 304 to a request that set no conditions: its client has
@@ -91,21 +156,6 @@ var errNotModified = &upstream.Error{
 // conditional reports conditions that a 304 may answer.
 func conditional(h http.Header) bool {
 	return h["If-None-Match"] != nil || h["If-Modified-Since"] != nil
-}
-
-// rescue keeps a defect of our own from ending the process, and those who wait
-// for this fetch from waiting for ever.
-func (fl *flight) rescue() {
-	if r := recover(); r != nil {
-		fl.p.d.Log.Error("fetch ended by a defect", "panic", r, "stack", string(debug.Stack()))
-	}
-	select {
-	case <-fl.head:
-	default:
-		fl.err = errNoOutcome
-		close(fl.head)
-	}
-	fl.body.finish(errNoOutcome)
 }
 
 var errNoOutcome = errors.New("fetch ended without an outcome")
@@ -129,7 +179,7 @@ func (fl *flight) foundMeanwhile() bool {
 		fl.meta, fl.status, fl.found, fl.stored = o.Meta(), o.Meta().Status, true, true
 	}
 	if fl.found {
-		close(fl.head)
+		fl.head.happen()
 	}
 	return fl.found
 }
@@ -153,16 +203,23 @@ func (fl *flight) exchange() (*http.Response, upstream.Route, error) {
 		req.Body = f.body
 	}
 	fl.p.stats.originRequests.Add(1)
-	resp, route, err := fl.p.origin.Do(req, func(code int, h http.Header) {
-		select {
-		case fl.infos <- interim{code, h}:
-		default:
-		}
-	})
+	resp, route, err := fl.p.origin.Do(req, fl.pass)
 	if err != nil {
 		fl.p.stats.originErrors.Add(1)
 	}
 	return resp, route, err
+}
+
+// pass passes an informational response on to whoever began the fetch.
+func (fl *flight) pass(code int, h http.Header) {
+	if fl.inform != nil {
+		fl.inform(code, h)
+		return
+	}
+	select {
+	case fl.infos <- interim{code, h}:
+	default:
+	}
 }
 
 // freshen applies a 304 to the stored response that it validates; false when
@@ -214,9 +271,10 @@ func (f *fill) unconditional() {
 	f.missing = cache.Span{}
 }
 
-// take turns a response into the outcome, and moves its body.
-func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route) {
-	defer resp.Body.Close()
+// take turns a response into the outcome. It returns the response if its body is
+// to be brought.
+func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route) *http.Response {
+	fl.in.begin(resp)
 	f := &fl.fill
 	received := fl.p.d.Clock()
 	h := resp.Header
@@ -229,9 +287,8 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 	}
 	fl.status, fl.header, fl.length, fl.route = resp.StatusCode, h, resp.ContentLength, route
 	fl.invalidate()
-	var pieces merge
 	if f.missing.Len > 0 {
-		pieces = fl.combine(h, sent, received)
+		fl.pieces = fl.combine(h, sent, received)
 	} else {
 		fl.admit(h, sent, received)
 	}
@@ -243,14 +300,17 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 	if fl.length < 0 {
 		fl.trailer = http.Header{}
 	}
-	if !fl.stored || f.missing.Len > 0 {
-		fl.announce()
-	}
 	if fl.err != nil {
-		return
+		fl.announce()
+		fl.in.end()
+		return nil
 	}
+	return resp
+}
 
-	err := fl.move(resp, pieces)
+// conclude ends a fetch whose body has been brought, or cannot be.
+func (fl *flight) conclude(resp *http.Response, err error) {
+	defer fl.in.end()
 	if err == nil {
 		if fl.trailer != nil {
 			maps.Copy(fl.trailer, resp.Trailer)
@@ -265,13 +325,11 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 
 // announce tells those who wait that the outcome is there, once.
 func (fl *flight) announce() {
-	if fl.announced {
-		return
-	}
-	fl.announced = true
-	close(fl.head)
-	if !fl.stored {
-		fl.review()
+	if !fl.head.happened() {
+		fl.head.happen()
+		if !fl.stored {
+			fl.review()
+		}
 	}
 }
 
@@ -413,19 +471,17 @@ func storeReason(err error) string {
 // move brings the body over. The last bytes of a body of known length are held
 // back until the object is committed, so that whoever saw the end of a response
 // finds it in the store.
-func (fl *flight) move(resp *http.Response, pieces merge) error {
-	if err := fl.copyStored(pieces.before); err != nil {
+func (fl *flight) move() error {
+	if err := fl.copyStored(fl.pieces.before); err != nil {
 		return err
 	}
-	in := intake{fl: fl, body: resp.Body, left: resp.ContentLength}
-	defer in.close()
 	for {
-		n, err := in.step(len(pieces.after) == 0)
+		n, err := fl.in.step(len(fl.pieces.after) == 0)
 		fl.p.stats.originBytes.Add(int64(n))
 		switch {
 		case err == io.EOF: //nolint:errorlint // a wrapped EOF is not the proper end
-			return fl.copyStored(pieces.after)
-		case errors.Is(err, errAbandoned):
+			return fl.copyStored(fl.pieces.after)
+		case errors.Is(err, errAbandoned), errors.Is(err, errNotThere):
 			return err
 		case err != nil:
 			fl.p.stats.originErrors.Add(1)

@@ -15,23 +15,30 @@ import (
 	"github.com/cachenode/cachenode/proxy/upstream"
 )
 
-// flight is one fetch and everybody who waits for it. Its goroutine belongs to
-// Proxy.fetch; it outlives the client that began it when it is worth it.
+// flight is one fetch and everybody who waits for it. It runs on the goroutine of
+// the client that began it until the body has to be waited for, then, or from the
+// start where there is no such client to wait, on one of its own. That belongs to
+// Proxy.fetch and outlives the client when it is worth it.
 type flight struct {
 	p     *Proxy
 	fill  fill
 	name  flightName // zero: nobody else may join
 	epoch uint64     // of its key when it began
 	ctx   leash.Leash
-	infos chan interim  // informational responses for whoever began it
-	head  chan struct{} // closed when outcome is there
-	done  chan struct{} // closed when the fetch has ended
+	infos chan interim // informational responses for whoever began it; nil: they go to inform
+	head  event        // outcome is there
+	done  event        // the fetch has ended
 	outcome
-	announced bool // head is closed; for the flight's goroutine alone
-	body      spool
+	body   spool
+	inform func(code int, h http.Header) // nil: nobody, or by infos
+
+	// For the flight's goroutine alone.
+	in     intake
+	pieces merge
 
 	readers int  // guarded by flights.mu: exchanges that use it
 	behind  bool // guarded by flights.mu: it refreshes a stored response, readers or not
+	left    bool // guarded by flights.mu: who began it does not use it any more
 	ended   bool // guarded by flights.mu: its goroutine is through
 	slot    bool // guarded by flights.mu: it holds one of background, for a client that left
 }
@@ -89,8 +96,9 @@ func (f *flights) init(o FillOptions) {
 	f.background = make(chan struct{}, o.MaxBackground)
 }
 
-// join returns the flight for fl, and whether it was there before; nil when too
-// many wait for it already.
+// join returns the flight for f, and whether it was there before; nil when too
+// many wait for it already. One that was not there is to be started by whoever
+// called.
 func (p *Proxy) join(f fill) (fl *flight, joined bool) {
 	name := f.name()
 	p.flights.mu.Lock()
@@ -110,22 +118,24 @@ func (p *Proxy) join(f fill) (fl *flight, joined bool) {
 	return fl, false
 }
 
-// launch starts a fetch with one reader. The flight owns f.base from now on.
-// flights.mu is held.
+// launch makes a flight with one reader, which owns f.base from now on. flights.mu
+// is held.
 func (p *Proxy) launch(f fill, name flightName) *flight {
-	fl := &flight{
-		p: p, fill: f, name: name, epoch: p.flights.epoch(f.req.Key), readers: 1,
-		infos: make(chan interim, 4), // a burst of hints; more are dropped
-		head:  make(chan struct{}), done: make(chan struct{}),
-	}
-	fl.body.size, fl.body.onLost = int(p.o.Fill.Buffer), fl.review
+	fl := &flight{p: p, fill: f, name: name, epoch: p.flights.epoch(f.req.Key), readers: 1}
+	fl.body.size, fl.body.owner = int(p.o.Fill.Buffer), fl
+	fl.in.fl = fl
 	p.flights.all[fl] = struct{}{}
 	if p.flights.over {
 		fl.ctx.Cancel()
 	}
 	p.fetch.Add(1)
-	go fl.run()
 	return fl
+}
+
+// start makes the fetch on a goroutine of its own.
+func (fl *flight) start() {
+	fl.infos = make(chan interim, 4) // a burst of hints; more are dropped
+	go fl.run()
 }
 
 // cancelAll ends all fetches, those that begin later too.
@@ -145,11 +155,11 @@ func (fl *flight) wait(ctx context.Context, inform func(int, http.Header)) error
 	if inform == nil {
 		infos = nil
 	}
-	for {
+	for head := fl.head.wait(); ; {
 		select {
 		case i := <-infos:
 			inform(i.code, i.header)
-		case <-fl.head:
+		case <-head:
 			for {
 				select {
 				case i := <-infos:
@@ -161,6 +171,18 @@ func (fl *flight) wait(ctx context.Context, inform func(int, http.Header)) error
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// abandon is leave for the exchange that began the flight, once.
+func (fl *flight) abandon() {
+	fs := &fl.p.flights
+	fs.mu.Lock()
+	left := fl.left
+	fl.left = true
+	fs.mu.Unlock()
+	if !left {
+		fl.leave()
 	}
 }
 
@@ -177,7 +199,7 @@ func (fl *flight) leave() {
 		fl.free()
 	}
 	if fl.fill.body != nil {
-		<-fl.done
+		<-fl.done.wait()
 		fl.fill.body.stop() // it must not be read after the handler returned
 	}
 }
@@ -233,7 +255,7 @@ func (fl *flight) land() {
 		<-fs.background
 	}
 	fl.ctx.Cancel()
-	close(fl.done)
+	fl.done.happen()
 	if free {
 		fl.free()
 	}
@@ -268,9 +290,7 @@ func (fl *flight) free() {
 // will be stored, and little enough of it is missing or it was begun for the
 // store alone. flights.mu is held.
 func (fl *flight) worthCompleting() bool {
-	select {
-	case <-fl.head:
-	default:
+	if !fl.head.happened() {
 		return fl.behind
 	}
 	if fl.err != nil || !fl.stored || fl.fill.body != nil {

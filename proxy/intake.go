@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"errors"
 	"io"
+	"net/http"
 	"sync"
 )
 
@@ -9,10 +11,14 @@ import (
 // the room that the store has for it, or else through a buffer.
 type intake struct {
 	fl   *flight
-	body io.Reader
+	body io.ReadCloser
 	left int64   // of the announced length; negative: none was announced
 	buf  *[]byte // nil: none is taken
+	wait bool    // for what has not arrived; else step fails with errNotThere
 }
+
+// errNotThere says that going on means to wait.
+var errNotThere = errors.New("the rest has not arrived yet")
 
 // step moves what one read brings. The last bytes of an announced length are
 // held back from readers if hold says so and they are stored.
@@ -42,10 +48,9 @@ func (in *intake) step(hold bool) (int, error) {
 	return n, err
 }
 
-// read waits for bytes. Until it has to, nobody is told of the response if all
-// of it may be there already: its readers are then woken once, to find it whole.
+// read reads what there is, and waits for some if it may.
 func (in *intake) read(p []byte, direct bool) (int, error) {
-	if in.fl.announced {
+	if in.wait {
 		return in.body.Read(p)
 	}
 	if b, ok := in.body.(interface{ ReadNow([]byte) (int, error) }); ok && direct {
@@ -53,10 +58,7 @@ func (in *intake) read(p []byte, direct bool) (int, error) {
 			return n, err
 		}
 	}
-	if in.left != 0 {
-		in.fl.announce()
-	}
-	return in.body.Read(p)
+	return 0, errNotThere
 }
 
 func (in *intake) buffer() []byte {
@@ -66,10 +68,16 @@ func (in *intake) buffer() []byte {
 	return *in.buf
 }
 
-func (in *intake) close() {
+// begin prepares for the body of resp.
+func (in *intake) begin(resp *http.Response) { in.body, in.left = resp.Body, resp.ContentLength }
+
+// end closes the body.
+func (in *intake) end() {
 	if in.buf != nil {
 		fetchBuffers.Put(in.buf)
+		in.buf = nil
 	}
+	in.body.Close()
 }
 
 // fetchBuffers take what comes from origins. They are small, as a client that

@@ -15,9 +15,9 @@ import (
 // reader never holds up a fetch that is stored. What the store does not take
 // goes through a ring of fixed size, and there the slowest reader sets the pace.
 type spool struct {
-	w      cache.Writer // nil: nothing of this body is stored
-	size   int          // of the ring
-	onLost func()       // called once when w takes no more, nil: nobody cares
+	w     cache.Writer          // nil: nothing of this body is stored
+	size  int                   // of the ring
+	owner interface{ review() } // told once when w takes no more, nil: nobody cares
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -115,8 +115,8 @@ func (s *spool) keep(p []byte) int {
 	s.from = s.kept
 	s.lost = err != nil || n < len(p)
 	s.mu.Unlock()
-	if s.lost && s.onLost != nil {
-		s.onLost()
+	if s.lost && s.owner != nil {
+		s.owner.review()
 	}
 	return n
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/leash"
 )
 
 const errManyInterim = protocolError("too many interim responses")
@@ -20,10 +22,10 @@ type exchange struct {
 	cn      *conn
 	req     *http.Request
 	interim func(code int, h http.Header)
-	up      *upload // nil without a request body
-	ender   ender
-	wrote   bool // part of the request may have reached the origin
-	broken  bool // the head could not be written in full
+	up      *upload    // nil without a request body
+	end     leash.Hook // closes the connection when the request ends
+	wrote   bool       // part of the request may have reached the origin
+	broken  bool       // the head could not be written in full
 	head    head
 	resp    http.Response
 	body    body
@@ -42,7 +44,7 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	}
 	cn.out = head
 	x := &exchange{c: c, cn: cn, req: req, interim: interim}
-	x.ender.begin(req.Context(), cn.ender)
+	x.end.Set(req.Context(), cn.ender)
 	if resp, err = x.run(head); err == nil {
 		return resp, false, nil
 	}
@@ -59,41 +61,6 @@ func (c *Client) exchange(cn *conn, via *parent, t target, req *http.Request, in
 	return nil, again, err
 }
 
-// ender ends an exchange from outside, by the context's own method where it has
-// one that takes less than context.AfterFunc.
-type ender struct {
-	own  enlister // nil: stop it is
-	seat int
-	stop func() bool // nil: nothing can end it
-}
-
-type enlister interface {
-	Enlist(f func()) (seat int)
-	Dismiss(seat int) bool
-}
-
-func (e *ender) begin(ctx context.Context, f func()) {
-	if own, ok := ctx.(enlister); ok {
-		e.own, e.seat = own, own.Enlist(f)
-	} else if ctx.Done() != nil {
-		e.stop = context.AfterFunc(ctx, f)
-	}
-}
-
-// leave reports whether the context has not ended the exchange; the second time
-// it does nothing.
-func (e *ender) leave() bool {
-	own, stop := e.own, e.stop
-	e.own, e.stop = nil, nil
-	switch {
-	case own != nil:
-		return own.Dismiss(e.seat)
-	case stop != nil:
-		return stop()
-	}
-	return true
-}
-
 // mayRepeat applies RFC 9110 §9.2.2 and RFC 9112 §9.3.1: a kept connection that
 // dies before any byte of a response was most likely closed by the origin
 // before it saw the request. One that lets a time-out pass was not.
@@ -108,7 +75,7 @@ func (x *exchange) mayRepeat(err error) bool {
 }
 
 func (x *exchange) fail() {
-	x.ender.leave()
+	x.end.Unset()
 	if x.up != nil {
 		x.up.abort()
 	}
@@ -270,7 +237,7 @@ func forbiddenTrailer(name string) bool {
 // finish ends the exchange; the connection is kept if the response was whole,
 // the request too, and nobody has given up meanwhile.
 func (x *exchange) finish(keep bool) {
-	live := x.ender.leave() && !x.broken
+	live := x.end.Unset() && !x.broken
 	if x.up != nil {
 		if x.up.done() {
 			x.cn.unarm() // its sender has set deadlines of its own
@@ -295,7 +262,7 @@ func (x *exchange) switched(h *head) (*http.Response, error) {
 	if x.up != nil && !x.up.done() {
 		return nil, protocolError("101 before the end of the request")
 	}
-	if !x.ender.leave() {
+	if !x.end.Unset() {
 		return nil, headError{context.Cause(x.req.Context())}
 	}
 	if err := x.cn.nc.SetDeadline(time.Time{}); err != nil {
