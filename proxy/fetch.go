@@ -129,7 +129,7 @@ func (x *exchange) follow(fl *flight, f fill, joined bool) (again bool) {
 			}
 		}()
 	} else {
-		defer fl.abandon()
+		defer x.leave(fl)
 	}
 	if !x.await(fl, joined) {
 		x.clientGone()
@@ -159,6 +159,14 @@ func (x *exchange) await(fl *flight, joined bool) bool {
 	end.Set(x.ctx, fl.abandon)
 	fl.runWith(x.interim)
 	return end.Unset()
+}
+
+// leave ends x's use of the flight that it began.
+func (x *exchange) leave(fl *flight) {
+	if fl.through != nil {
+		fl.through.end()
+	}
+	fl.abandon()
 }
 
 func (x *exchange) release(f fill) {
@@ -271,6 +279,13 @@ func (x *exchange) tag(validating bool) {
 	}
 }
 
+// asItCame reports a response that answers what its client asked of the origin
+// itself, and is passed on as it came; what is shared or was changed on the way is
+// evaluated for each client.
+func (fl *flight) asItCame() bool {
+	return fl.meta == nil || fl.meta.Spans != nil && fl.fill.missing.Len == 0
+}
+
 // fromFlight answers with a response while it arrives.
 func (x *exchange) fromFlight(fl *flight) {
 	x.status.FwdStatus, x.status.Stored = fl.status, fl.stored
@@ -278,9 +293,7 @@ func (x *exchange) fromFlight(fl *flight) {
 		x.status.Detail = string(fl.why)
 	}
 	m := fl.meta
-	// What the client asked of the origin itself is passed on as it came; what
-	// is shared or was changed on the way is evaluated for this client.
-	if m == nil || m.Spans != nil && fl.fill.missing.Len == 0 || x.r.Method != http.MethodGet {
+	if fl.asItCame() || x.r.Method != http.MethodGet {
 		x.relay(fl)
 		return
 	}
@@ -326,13 +339,12 @@ func (x *exchange) refetch() {
 
 // relay passes the origin's response to the client who asked for it.
 func (x *exchange) relay(fl *flight) {
-	src := fl.body.attach(x.ctx, 0)
+	src, detach := x.bodyOf(fl)
 	if src == nil {
 		x.refetch()
 		return
 	}
-	defer src.detach()
-	src.idle = x
+	defer detach()
 	h := x.w.Header()
 	x.setFields(fl.header)
 	if x.r.Method == http.MethodHead || fl.status == http.StatusNoContent || fl.status == http.StatusNotModified {
@@ -343,6 +355,20 @@ func (x *exchange) relay(fl *flight) {
 	x.writeHead(fl.status)
 	x.copy(src, 0, fl.length)
 	x.finishTrailers(fl)
+}
+
+// bodyOf is the body of fl from its beginning on; nil when that has been forgotten.
+func (x *exchange) bodyOf(fl *flight) (src source, detach func()) {
+	if fl.through != nil {
+		fl.through.idle = x
+		return fl.through, func() {}
+	}
+	r := fl.body.attach(x.ctx, 0)
+	if r == nil {
+		return nil, nil
+	}
+	r.idle = x
+	return r, r.detach
 }
 
 // stillStale looks the stored response up once more, as another refresh may have

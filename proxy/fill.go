@@ -58,8 +58,9 @@ func (fl *flight) run() {
 }
 
 // runWith makes the fetch on the goroutine of the client that began it. It returns
-// when the outcome is there. A body that is there too has been brought by then;
-// what must be waited for comes behind.
+// when the outcome is there. A body that is there too has been brought by then; one
+// that nobody else reads is left in through, and what must be waited for otherwise
+// comes behind.
 func (fl *flight) runWith(inform func(code int, h http.Header)) {
 	behind := false
 	defer func() {
@@ -74,6 +75,10 @@ func (fl *flight) runWith(inform func(code int, h http.Header)) {
 	}
 	behind = true
 	fl.announce()
+	if fl.soleReader() {
+		fl.through = &through{fl: fl, resp: resp}
+		return
+	}
 	go func() {
 		defer func() { fl.end(recover()) }()
 		fl.bringBehind(resp)
@@ -476,15 +481,11 @@ func (fl *flight) move() error {
 		return err
 	}
 	for {
-		n, err := fl.in.step(len(fl.pieces.after) == 0)
-		fl.p.stats.originBytes.Add(int64(n))
+		err := fl.in.step(len(fl.pieces.after) == 0)
 		switch {
 		case err == io.EOF: //nolint:errorlint // a wrapped EOF is not the proper end
 			return fl.copyStored(fl.pieces.after)
-		case errors.Is(err, errAbandoned), errors.Is(err, errNotThere):
-			return err
 		case err != nil:
-			fl.p.stats.originErrors.Add(1)
 			return err
 		}
 	}

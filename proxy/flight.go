@@ -33,8 +33,9 @@ type flight struct {
 	inform func(code int, h http.Header) // nil: nobody, or by infos
 
 	// For the flight's goroutine alone.
-	in     intake
-	pieces merge
+	in      intake
+	pieces  merge
+	through *through // the body, for whoever began the fetch; nil: it goes into body
 
 	readers int  // guarded by flights.mu: exchanges that use it
 	behind  bool // guarded by flights.mu: it refreshes a stored response, readers or not

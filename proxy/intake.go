@@ -13,6 +13,7 @@ type intake struct {
 	fl   *flight
 	body io.ReadCloser
 	left int64   // of the announced length; negative: none was announced
+	got  int64   // bytes
 	buf  *[]byte // nil: none is taken
 	wait bool    // for what has not arrived; else step fails with errNotThere
 }
@@ -22,7 +23,7 @@ var errNotThere = errors.New("the rest has not arrived yet")
 
 // step moves what one read brings. The last bytes of an announced length are
 // held back from readers if hold says so and they are stored.
-func (in *intake) step(hold bool) (int, error) {
+func (in *intake) step(hold bool) error {
 	s := &in.fl.body
 	var room []byte
 	if in.left > 0 {
@@ -32,33 +33,49 @@ func (in *intake) step(hold bool) (int, error) {
 	if p == nil {
 		p = in.buffer()
 	}
-	n, err := in.read(p, room != nil)
-	if n == 0 {
-		return 0, err
+	if !in.wait { // nor for readers: what the store does not take must fit the ring
+		if !s.intact() {
+			return errNotThere
+		}
+		p = p[:min(len(p), s.size)]
 	}
-	if in.left >= 0 {
-		in.left -= int64(n)
+	n, err := in.read(p)
+	if n == 0 {
+		return err
 	}
 	hold = hold && in.fl.stored && in.left == 0
 	if room != nil {
 		s.advance(n, hold)
 	} else if s.write(&in.fl.ctx, p[:n], hold) != nil {
-		return n, errAbandoned
+		return errAbandoned
+	}
+	return err
+}
+
+// read reads what there is, and waits for some if it may.
+func (in *intake) read(p []byte) (n int, err error) {
+	if in.wait {
+		n, err = in.body.Read(p)
+	} else if n, err = in.readNow(p); n == 0 && err == nil {
+		return 0, errNotThere
+	}
+	if in.got += int64(n); in.left >= 0 {
+		in.left -= int64(n)
+	}
+	in.fl.p.stats.originBytes.Add(int64(n))
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is not the proper end
+		in.fl.p.stats.originErrors.Add(1)
 	}
 	return n, err
 }
 
-// read reads what there is, and waits for some if it may.
-func (in *intake) read(p []byte, direct bool) (int, error) {
-	if in.wait {
-		return in.body.Read(p)
+// readNow reads what has arrived, unless that has become too much to be taken
+// before anybody sees it.
+func (in *intake) readNow(p []byte) (int, error) {
+	if b, ok := in.body.(interface{ ReadNow([]byte) (int, error) }); ok && in.got < maxRoom {
+		return b.ReadNow(p)
 	}
-	if b, ok := in.body.(interface{ ReadNow([]byte) (int, error) }); ok && direct {
-		if n, err := b.ReadNow(p); n > 0 || err != nil {
-			return n, err
-		}
-	}
-	return 0, errNotThere
+	return 0, nil
 }
 
 func (in *intake) buffer() []byte {

@@ -48,15 +48,16 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // ReadNow is Read without waiting: it returns 0 and no error when nothing is
-// there yet, or when that cannot be told.
+// there yet, or when that cannot be told, as over TLS.
 func (b *body) ReadNow(p []byte) (int, error) {
 	if err := b.failed(); err != nil {
 		return 0, err
 	}
-	if b.src != &b.length {
+	now, ok := b.src.(nowReader)
+	if !ok {
 		return 0, nil
 	}
-	return b.settle(b.length.readNow(p))
+	return b.settle(now.readNow(p))
 }
 
 // settle ends the exchange when a read of the source says so.

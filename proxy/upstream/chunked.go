@@ -35,12 +35,10 @@ func (r *chunkedReader) Read(p []byte) (n int, err error) {
 			continue
 		}
 		var m int
-		m, r.err = r.in.Read(p[n:][:min(int64(len(p)-n), r.left)])
+		m, err = r.in.Read(p[n:][:min(int64(len(p)-n), r.left)])
 		n += m
 		r.left -= int64(m)
-		if errors.Is(r.err, io.EOF) {
-			r.err = io.ErrUnexpectedEOF
-		}
+		r.err = unexpected(err)
 		if m > 0 && len(r.in.buffered()) == 0 {
 			break
 		}
@@ -49,6 +47,55 @@ func (r *chunkedReader) Read(p []byte) (n int, err error) {
 		return n, nil
 	}
 	return 0, r.err
+}
+
+// readNow is Read of what has arrived already, or arrives without waiting; 0 and
+// no error when nothing has.
+func (r *chunkedReader) readNow(p []byte) (n int, err error) {
+	for r.err == nil && n < len(p) {
+		if r.left == 0 {
+			if r.nextIsHere() {
+				r.err = r.next()
+				continue
+			}
+			var more bool
+			more, err = r.in.fillNow(max(r.limit, maxChunkLine))
+			if r.err = tooLong(err, "trailer section is too long"); !more {
+				break
+			}
+			continue
+		}
+		var m int
+		m, err = r.in.readNow(p[n:][:min(int64(len(p)-n), r.left)])
+		n += m
+		r.left -= int64(m)
+		if r.err = unexpected(err); m == 0 {
+			break
+		}
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, r.err
+}
+
+// nextIsHere reports whether all that next reads has arrived.
+func (r *chunkedReader) nextIsHere() bool {
+	b := r.in.buffered()
+	if r.within {
+		i := bytes.IndexByte(b, '\n')
+		b = b[i+1:]
+	}
+	i := bytes.IndexByte(b, '\n')
+	return i > 0 && (b[0] != '0' || bytes.Contains(b[i:], []byte("\n\r\n")) || bytes.Contains(b[i:], []byte("\n\n")))
+}
+
+// unexpected is err for a body that has not ended.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // chunkWaits reports whether the head of another chunk with data has arrived

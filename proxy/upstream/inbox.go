@@ -31,6 +31,43 @@ func (in *inbox) buffered() []byte { return in.buf[in.r:in.w] }
 // fill reads once more from the connection; the buffer grows up to limit
 // unread bytes, beyond which the error is errLineTooLong.
 func (in *inbox) fill(limit int) error {
+	if err := in.makeRoom(limit); err != nil {
+		return err
+	}
+	for range 100 {
+		n, err := in.src.Read(in.buf[in.w:])
+		in.w += n
+		if n > 0 {
+			in.got = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// fillNow is fill with what has arrived already; false: nothing has, or that cannot
+// be told.
+func (in *inbox) fillNow(limit int) (bool, error) {
+	now, ok := in.src.(nowReader)
+	if !ok {
+		return false, nil
+	}
+	if err := in.makeRoom(limit); err != nil {
+		return false, err
+	}
+	n, err := now.readNow(in.buf[in.w:])
+	in.w += n
+	return n > 0, err
+}
+
+// nowReader reads what has arrived without waiting.
+type nowReader interface{ readNow(p []byte) (int, error) }
+
+// makeRoom makes some behind what is unread, of which limit bytes are too many.
+func (in *inbox) makeRoom(limit int) error {
 	if in.r > 0 && (in.r == in.w || in.w == len(in.buf)) {
 		in.w = copy(in.buf, in.buf[in.r:in.w])
 		in.r = 0
@@ -47,18 +84,7 @@ func (in *inbox) fill(limit int) error {
 		in.free()
 		in.buf, in.w = bigger, n
 	}
-	for range 100 {
-		n, err := in.src.Read(in.buf[in.w:])
-		in.w += n
-		if n > 0 {
-			in.got = true
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return io.ErrNoProgress
+	return nil
 }
 
 // block returns the lines up to and including the first empty one, at most
@@ -136,7 +162,7 @@ func (in *inbox) Read(p []byte) (int, error) {
 func (in *inbox) readNow(p []byte) (int, error) {
 	if in.r == in.w {
 		in.free()
-		if now, ok := in.src.(interface{ readNow([]byte) (int, error) }); ok {
+		if now, ok := in.src.(nowReader); ok {
 			return now.readNow(p)
 		}
 		return 0, nil
