@@ -167,7 +167,7 @@ func (d *dribble) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func (d *dribble) readNow(p []byte) (int, error) {
+func (d *dribble) readNow(p []byte) (int, error) { //nolint:unparam // nowReader has it
 	n := copy(p, d.data[:d.there])
 	d.data, d.there = d.data[n:], d.there-n
 	return n, nil
