@@ -47,7 +47,7 @@ func (c *Conn) Close() error { return c.fault("close", c.file.Close()) }
 
 // CloseWrite ends what is sent; the other direction goes on.
 func (c *Conn) CloseWrite() error {
-	return c.control("shutdown", func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
+	return c.control("shutdown", endSending)
 }
 
 // SetLinger says what Close does with what is not sent yet, as
@@ -96,18 +96,15 @@ func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) 
 
 // LocalAddr implements net.Conn; it is a *net.TCPAddr, of the unspecified address
 // once c is closed. It asks the kernel each time.
-func (c *Conn) LocalAddr() net.Addr {
-	local := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-	_ = c.raw.Control(func(fd uintptr) {
-		// That of package unix asks for the protocol too.
-		switch a, _ := syscall.Getsockname(int(fd)); a := a.(type) {
-		case *syscall.SockaddrInet4:
-			local = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-		case *syscall.SockaddrInet6:
-			local = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).WithZone(c.remote.Addr().Zone()), uint16(a.Port))
-		}
-	})
-	return net.TCPAddrFromAddrPort(local)
+func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local()) }
+
+func (c *Conn) local() netip.AddrPort {
+	var own netip.AddrPort
+	_ = c.raw.Control(func(fd uintptr) { own = localOf(int(fd)) }) // a closed one has none
+	if !own.IsValid() {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.AddrPortFrom(own.Addr().WithZone(c.remote.Addr().Zone()), own.Port())
 }
 
 // fault words an error as package net does.

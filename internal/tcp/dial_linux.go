@@ -20,12 +20,12 @@ func (d Dialer) dial(ctx context.Context, by time.Time, to netip.AddrPort) (net.
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		c, err := d.connect(ctx, by, to, peer)
+		c, err := d.connect(ctx, by, to, &peer)
 		switch {
 		case errors.Is(err, unix.EADDRNOTAVAIL) && try < attempts: // the port that it chose was taken meanwhile
 		case err != nil:
 			return nil, err
-		case d.mayMeetItself(to) && c.LocalAddr().(*net.TCPAddr).AddrPort() == to:
+		case d.mayMeetItself(to) && c.local() == to:
 			_ = c.Close()
 			if try == attempts {
 				return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
@@ -47,15 +47,11 @@ func (d Dialer) mayMeetItself(to netip.AddrPort) bool {
 }
 
 // connect makes one attempt.
-func (d Dialer) connect(ctx context.Context, by time.Time, to netip.AddrPort, peer unix.Sockaddr) (*Conn, error) {
+func (d Dialer) connect(ctx context.Context, by time.Time, to netip.AddrPort, peer *address) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	family := unix.AF_INET
-	if _, is6 := peer.(*unix.SockaddrInet6); is6 {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	fd, err := unix.Socket(int(peer.in6.Family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
@@ -63,8 +59,13 @@ func (d Dialer) connect(ctx context.Context, by time.Time, to netip.AddrPort, pe
 		_ = unix.Close(fd)
 		return nil, err
 	}
+	is, err := connected(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
 	c, err := newConn(fd, to)
-	if err == nil {
+	if err == nil && !is {
 		err = c.await(ctx, by)
 	}
 	if err != nil {
@@ -75,8 +76,8 @@ func (d Dialer) connect(ctx context.Context, by time.Time, to netip.AddrPort, pe
 }
 
 // begin has the kernel begin to connect.
-func (d Dialer) begin(fd int, peer unix.Sockaddr) error {
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+func (d Dialer) begin(fd int, peer *address) error {
+	if err := setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
 	if d.Local.IsValid() {
@@ -84,7 +85,7 @@ func (d Dialer) begin(fd int, peer unix.Sockaddr) error {
 			return err
 		}
 	}
-	switch err := unix.Connect(fd, peer); err {
+	switch err := connect(fd, peer); err {
 	case nil, unix.EINPROGRESS, unix.EALREADY, unix.EISCONN, unix.EINTR:
 		return nil
 	default:
@@ -99,26 +100,29 @@ func bind(fd int, local netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+	if err := setOption(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
-	return os.NewSyscallError("bind", unix.Bind(fd, own))
+	return os.NewSyscallError("bind", bindTo(fd, &own))
 }
 
 // sockaddr is a in the kernel's words; an IPv4 address within an IPv6 one is meant
 // as that.
-func sockaddr(a netip.AddrPort) (unix.Sockaddr, error) {
+func sockaddr(a netip.AddrPort) (s address, err error) {
 	ip := a.Addr()
 	if ip.Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: ip.As4()}, nil
+		*s.inet4() = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: bigEndian(a.Port()), Addr: ip.As4()}
+		s.length = unix.SizeofSockaddrInet4
+		return s, nil
 	}
-	s := &unix.SockaddrInet6{Port: int(a.Port()), Addr: ip.As16()}
+	s.in6 = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: bigEndian(a.Port()), Addr: ip.As16()}
+	s.length = unix.SizeofSockaddrInet6
 	if zone := ip.Zone(); zone != "" {
 		ifi, err := net.InterfaceByName(zone)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
-		s.ZoneId = uint32(ifi.Index)
+		s.in6.Scope_id = uint32(ifi.Index)
 	}
 	return s, nil
 }
@@ -159,7 +163,7 @@ func (c *Conn) await(ctx context.Context, by time.Time) error {
 // connected asks the kernel how far fd is.
 func connected(fd int) (bool, error) {
 	const synSent, synReceived, closed = 2, 3, 7 // of the kernel's TCP states
-	info, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	info, err := option(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return false, os.NewSyscallError("getsockopt", err)
 	}
@@ -167,7 +171,7 @@ func connected(fd int) (bool, error) {
 	case synSent, synReceived:
 		return false, nil
 	case closed:
-		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		code, err := option(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 		if err == nil {
 			err = unix.Errno(code)
 		}
