@@ -1,10 +1,8 @@
 package http1
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -19,8 +17,8 @@ import (
 type response struct {
 	x      *exchange
 	c      *Conn
-	header http.Header
-	isHead bool // the request is a HEAD
+	header http.Header // nil until somebody asks for it
+	isHead bool        // the request is a HEAD
 
 	status   int    // 0: not said yet
 	head     []byte // the head, without what depends on the body; nil: it was sent
@@ -44,14 +42,18 @@ func (w *response) init(x *exchange, r *Request) {
 	w.x, w.c, w.length = x, x.c, -1
 	w.expects = r.marks&hasExpect != 0 && r.Length != 0
 	w.isHead = string(r.Method) == http.MethodHead
-	w.header = headers.Get().(http.Header)
 }
 
 // Conn is the connection that the request came on.
 func (w *response) Conn() *Conn { return w.c }
 
 // Header implements http.ResponseWriter.
-func (w *response) Header() http.Header { return w.header }
+func (w *response) Header() http.Header {
+	if w.header == nil {
+		w.header = headers.Get().(http.Header)
+	}
+	return w.header
+}
 
 // WriteHeader implements http.ResponseWriter. An informational status is sent
 // at once, and the response is still to come.
@@ -333,7 +335,7 @@ func (w *response) free() {
 		w.buf = nil
 	}
 	w.c.giveOut()
-	if w.hijacked || len(w.header) > mostFields {
+	if w.header == nil || w.hijacked || len(w.header) > mostFields {
 		return // somebody may hold on to it; it is too much to keep
 	}
 	clear(w.header)
@@ -411,48 +413,3 @@ func (w *response) SetWriteDeadline(t time.Time) error { return w.c.setWrite(t) 
 // EnableFullDuplex is for http.ResponseController: reading on after the
 // response has begun is always possible.
 func (w *response) EnableFullDuplex() error { return nil }
-
-var errBodyUnread = errors.New("the body of the request has not been read: its bytes would be taken for what follows")
-
-// Hijack implements http.Hijacker. The reader holds what has arrived behind the
-// request.
-func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if w.hijacked {
-		return nil, nil, http.ErrHijacked
-	}
-	if w.status == 0 && !w.x.body.atEnd() {
-		return nil, nil, errBodyUnread
-	}
-	w.x.body.end()
-	w.x.gone.stop()
-	c := w.c
-	w.hijacked = true
-	c.srv.becomeTunnel(c)
-	c.mu.Lock()
-	err := c.nc.SetDeadline(time.Time{})
-	c.mu.Unlock()
-	var early []byte
-	if c.work != nil {
-		early = slices.Clone(c.work.unread())
-		c.release()
-	}
-	// Those who take connections over read and write them past these buffers.
-	r := bufio.NewReaderSize(&earlyReader{early, c.nc}, max(len(early), 16))
-	_, _ = r.Peek(len(early)) // so that they are in its buffer
-	return c.nc, bufio.NewReadWriter(r, bufio.NewWriterSize(c.nc, 16)), err
-}
-
-// earlyReader is a connection of which some bytes were read already.
-type earlyReader struct {
-	early []byte
-	net.Conn
-}
-
-func (r *earlyReader) Read(p []byte) (int, error) {
-	if len(r.early) > 0 {
-		n := copy(p, r.early)
-		r.early = r.early[n:]
-		return n, nil
-	}
-	return r.Conn.Read(p)
-}

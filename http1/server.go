@@ -23,8 +23,10 @@ type Handler interface {
 	// Upgrade and without Expect, and not for CONNECT.
 	Short(c *Conn, r *Request) bool
 	// ServeHTTP answers the long way. w has the optional methods of net/http's
-	// (Flush, Hijack, ReadFrom, deadlines, full duplex) and a method
-	// Conn() *Conn; http.ErrAbortHandler cuts the connection.
+	// (Flush, Hijack, ReadFrom, deadlines, full duplex), a method Conn() *Conn,
+	// and TakeOver() (net.Conn, []byte, error), which is Hijack without buffers:
+	// it returns what has arrived behind the request. http.ErrAbortHandler cuts
+	// the connection.
 	http.Handler
 	// Refuse answers what is no acceptable request: it writes one whole
 	// response with c.Send, and logs it. The connection is closed behind it.

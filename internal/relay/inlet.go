@@ -25,14 +25,11 @@ type inlet struct {
 	done bool // n and err tell of something that read has not returned
 }
 
-func (in *inlet) open(s *side) error {
+func (in *inlet) open(s *side) {
 	in.conn = s.conn
-	if s.tcp == nil {
-		return nil
+	if s.tcp != nil {
+		in.rc, in.attempt = s.rc, in.tryRead
 	}
-	rc, err := s.tcp.SyscallConn()
-	in.rc, in.attempt = rc, in.tryRead
-	return err
 }
 
 // read returns bytes that stay until the next read. What is ahead comes with what

@@ -11,16 +11,12 @@ import (
 // happens with a peer that is well.
 const tries = 3
 
-// lookAt asks the kernel about c, which may be nil.
-func lookAt(c socket) (l look) {
-	if c == nil {
+// lookAt asks the kernel about the TCP of s, if it has any.
+func lookAt(s *side) (l look) {
+	if s.tcp == nil {
 		return l
 	}
-	rc, err := c.SyscallConn()
-	if err != nil {
-		return l
-	}
-	_ = rc.Control(func(fd uintptr) { // nothing is to be known of a closed connection
+	_ = s.rc.Control(func(fd uintptr) { // nothing is to be known of a closed connection
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
 			return

@@ -3,4 +3,4 @@
 package relay
 
 // lookAt knows nothing here; what the relay has written must do.
-func lookAt(socket) look { return look{} }
+func lookAt(*side) look { return look{} }

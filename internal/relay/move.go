@@ -26,12 +26,15 @@ type direction struct {
 	firstWait time.Duration
 }
 
+func (d *direction) init(src, dst *side, back *direction) {
+	d.src, d.dst, d.back = src, dst, back
+	d.inlet.open(src)
+	d.outlet.open(dst)
+}
+
 // run moves bytes until src ends, and tells dst that it has unless that is
 // about to be closed.
 func (d *direction) run() error {
-	if err := errors.Join(d.inlet.open(d.src), d.outlet.open(d.dst)); err != nil {
-		return err
-	}
 	defer d.inlet.release()
 	if err := d.moveEarly(); err != nil {
 		return err

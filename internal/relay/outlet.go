@@ -16,14 +16,11 @@ type outlet struct {
 	err  error
 }
 
-func (out *outlet) open(s *side) error {
+func (out *outlet) open(s *side) {
 	out.conn = s.conn
-	if s.tcp == nil {
-		return nil
+	if s.tcp != nil {
+		out.rc, out.attempt = s.rc, out.tryWrite
 	}
-	rc, err := s.tcp.SyscallConn()
-	out.rc, out.attempt = rc, out.tryWrite
-	return err
 }
 
 // write writes all of b, which is not empty, or says why not.

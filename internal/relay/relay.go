@@ -25,6 +25,9 @@ type Options struct {
 	PeerTimeout time.Duration
 	// MaxLifetime is how long it may live in all; 0 means no limit.
 	MaxLifetime time.Duration
+	// Answer is what the client is sent before the far side's bytes. It does not
+	// count as moved.
+	Answer []byte
 	// First is what the far side is sent before the client's bytes: in one write
 	// with the first of them, or alone when the client sends nothing for
 	// FirstWait. It does not count as moved, and is not kept once it is sent.
@@ -40,6 +43,9 @@ type Relay struct {
 	far    side
 	in     direction // client to far side
 	out    direction
+	back   sync.WaitGroup // moveBack
+
+	answered int
 
 	mu       sync.Mutex // guards what follows
 	over     bool
@@ -61,13 +67,14 @@ type Verdict struct {
 // and the connection below, NetConn() net.Conn promises that nothing was.
 func New(client, far net.Conn, o Options) *Relay {
 	r := &Relay{opts: o, client: sideOf(client), far: sideOf(far)}
-	r.in = direction{src: &r.client, dst: &r.far, back: &r.out, first: o.First, firstWait: o.FirstWait}
-	r.out = direction{src: &r.far, dst: &r.client, back: &r.in}
+	r.in.init(&r.client, &r.far, &r.out)
+	r.out.init(&r.far, &r.client, &r.in)
+	r.in.first, r.in.firstWait = o.First, o.FirstWait
 	return r
 }
 
-// Client is the client's connection without what was read ahead from it.
-func (r *Relay) Client() net.Conn { return r.client.conn }
+// Answered is how much of Options.Answer was sent; it is for after Run.
+func (r *Relay) Answered() int { return r.answered }
 
 // Moved is how many bytes have been written so far: those of the client to the
 // far side, and those of the far side to the client. It lags behind by one step.
@@ -85,14 +92,32 @@ func (r *Relay) Run() Verdict {
 	r.watchdog = time.AfterFunc(r.watchEvery(), r.watch)
 	r.mu.Unlock()
 	defer r.watchdog.Stop()
-	var ways sync.WaitGroup
-	ways.Go(func() { r.move(&r.out) })
+	r.answer()
+	r.back.Add(1)
+	go r.moveBack()
 	r.move(&r.in)
-	ways.Wait()
+	r.back.Wait()
 	r.finish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.verdict
+}
+
+// answer sends the answer, under the limits as all that follows.
+func (r *Relay) answer() {
+	if len(r.opts.Answer) == 0 {
+		return
+	}
+	var err error
+	if r.answered, err = r.out.outlet.write(r.opts.Answer); err != nil {
+		r.Abort()
+	}
+}
+
+// moveBack is the goroutine of the way to the client.
+func (r *Relay) moveBack() {
+	defer r.back.Done()
+	r.move(&r.out)
 }
 
 func (r *Relay) move(d *direction) {
@@ -149,7 +174,7 @@ func (r *Relay) end(v Verdict) bool {
 // watch looks whether anything has moved, several times per limit; a relay
 // that stands still lives up to an eighth longer than it may.
 func (r *Relay) watch() {
-	client, far := lookAt(r.client.tcp), lookAt(r.far.tcp)
+	client, far := lookAt(&r.client), lookAt(&r.far)
 	if most := r.opts.PeerTimeout; most > 0 && max(client.silent, far.silent) >= most {
 		r.Abort()
 		return

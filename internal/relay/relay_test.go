@@ -273,3 +273,36 @@ func TestSplicesOnlyPlainTCP(t *testing.T) {
 		t.Errorf("side %+v", s)
 	}
 }
+
+// An answer counts apart from what is moved, and comes first.
+func TestAnswer(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Answer = []byte("200 ") })
+	r.start(t)
+	if _, err := r.far.Write([]byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.far.CloseWrite()
+	if b, err := io.ReadAll(r.client); string(b) != "200 first" || err != nil {
+		t.Errorf("the client got %q, %v", b, err)
+	}
+	_ = r.client.CloseWrite()
+	if v := r.wait(t); v != (Verdict{}) {
+		t.Errorf("ended as %+v", v)
+	}
+	if _, out := r.Moved(); out != 5 || r.Answered() != 4 {
+		t.Errorf("moved %d bytes, answered with %d", out, r.Answered())
+	}
+}
+
+// A client that does not take its answer is given up as one that does not take
+// the rest.
+func TestAnAnswerThatIsNotTaken(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.IdleTimeout = 100 * time.Millisecond
+		o.Answer = make([]byte, 64<<20)
+	})
+	r.start(t)
+	if v := r.wait(t); v != (Verdict{TimedOut: true}) {
+		t.Errorf("ended as %+v", v)
+	}
+}

@@ -9,9 +9,10 @@ import (
 
 // side is one end of the relay.
 type side struct {
-	conn  net.Conn // what the owner gave; closing it is his business too
-	tcp   socket   // what is beneath, nil if there is no TCP or it is not ours to use
-	early []byte   // what was read from it already
+	conn  net.Conn        // what the owner gave; closing it is his business too
+	tcp   socket          // what is beneath, nil if there is no TCP or it is not ours to use
+	rc    syscall.RawConn // of tcp
+	early []byte          // what was read from it already
 }
 
 // socket is a TCP connection of the kernel: a *net.TCPConn or one of internal/tcp.
@@ -39,7 +40,9 @@ func sideOf(c net.Conn) side {
 		case interface{ NetConn() net.Conn }:
 			c = w.NetConn()
 		case socket:
-			s.tcp = w
+			if rc, err := w.SyscallConn(); err == nil {
+				s.tcp, s.rc = w, rc
+			}
 			return s
 		default:
 			return s

@@ -30,33 +30,28 @@ func newCarrier(log *slog.Logger) *goproxy.ProxyHttpServer {
 	p.ConnectDialWithReq = func(*http.Request, string, string) (net.Conn, error) { return refuse() }
 	p.KeepAcceptEncoding = true
 	p.Logger = printfLogger{log}
-	p.OnRequest().HandleConnect(goproxy.FuncHttpsHandler(connectAction))
+	action := &goproxy.ConnectAction{Action: goproxy.ConnectHijack, Hijack: handOver}
+	p.OnRequest().HandleConnect(goproxy.FuncHttpsHandler(func(host string, _ *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
+		return action, host
+	}))
 	return p
 }
 
 var errNoWayOut = errors.New("goproxy must not connect by itself")
 
-// connectAction hands the connection to the session that it was taken over for.
-func connectAction(host string, _ *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
-	return &goproxy.ConnectAction{
-		Action: goproxy.ConnectHijack,
-		Hijack: func(_ *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
-			if t, ok := client.(*taken); ok {
-				t.handover(t.Conn)
-				return
-			}
-			closeQuietly(client)
-		},
-	}, host
+// handOver gives the connection to the session that it was taken over for.
+func handOver(_ *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
+	if t, ok := client.(*taken); ok {
+		t.by.run(t.Conn)
+		return
+	}
+	closeQuietly(client)
 }
-
-// handover takes the client's connection.
-type handover func(client net.Conn)
 
 // taken is a client's connection on its way through goproxy.
 type taken struct {
 	net.Conn
-	handover handover
+	by *session
 }
 
 // connectShaped returns r as a CONNECT, which goproxy hands over; an upgrade
@@ -70,23 +65,40 @@ func connectShaped(r *http.Request) *http.Request {
 	return c
 }
 
-// hijackWriter makes sure that bytes which the server has read behind the
-// request's head are not lost: goproxy looks at the connection only.
-type hijackWriter struct {
+// giver is the writer that goproxy takes the client's connection from. It makes
+// sure that bytes which the server has read behind the request's head are not
+// lost: goproxy looks at the connection only.
+type giver struct {
 	http.ResponseWriter
-	handover handover
-	err      error
+	given taken
+	err   error
 }
 
-// Hijack implements http.Hijacker.
-func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+// Hijack implements http.Hijacker, without the buffers.
+func (g *giver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, early, err := takeOver(g.ResponseWriter)
 	if err != nil {
-		w.err = err
+		g.err = err
+		return nil, nil, err
+	}
+	g.given.Conn = upstream.WithEarly(conn, early)
+	return &g.given, nil, nil
+}
+
+// takeOver takes the connection of a request over, and what has arrived behind
+// that. A writer of package http1 spares the buffers.
+func takeOver(w http.ResponseWriter) (net.Conn, []byte, error) {
+	if own, ok := w.(interface {
+		TakeOver() (net.Conn, []byte, error)
+	}); ok {
+		return own.TakeOver()
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
 		return nil, nil, err
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // cannot fail: it is there
-	return &taken{upstream.WithEarly(conn, early), w.handover}, rw, nil
+	return conn, early, nil
 }
 
 // printfLogger is goproxy's log: what it warns of has an effect that we see

@@ -22,6 +22,9 @@ type session struct {
 	target string
 	since  time.Time
 
+	limits *relay.Options
+
+	from   giver    // of the client's connection
 	far    net.Conn // the other side, once there is one
 	answer []byte   // what the client is told before the bytes move
 	status int
@@ -76,7 +79,7 @@ func (t *Tunnels) begin(ctx context.Context, cancel context.CancelCauseFunc, r *
 		t.stats.Refused++
 		return nil, errTooMany
 	default:
-		s := &session{ctx: ctx, cancel: cancel, client: r.RemoteAddr, target: target, since: time.Now()}
+		s := &session{ctx: ctx, cancel: cancel, client: r.RemoteAddr, target: target, since: time.Now(), limits: &t.limits}
 		t.open[s] = struct{}{}
 		t.ended.Add(1)
 		t.stats.Opened++

@@ -48,6 +48,7 @@ type Tunnels struct {
 	opts    Options
 	deps    Deps
 	carrier *goproxy.ProxyHttpServer
+	limits  relay.Options
 
 	mu      sync.Mutex // guards what follows
 	open    map[*session]struct{}
@@ -67,7 +68,7 @@ func New(o Options, d Deps) (*Tunnels, error) {
 	if d.Head == nil {
 		d.Head = func(http.Header) {}
 	}
-	return &Tunnels{opts: o, deps: d, carrier: newCarrier(d.Log), open: make(map[*session]struct{})}, nil
+	return &Tunnels{opts: o, deps: d, carrier: newCarrier(d.Log), limits: o.relay(), open: make(map[*session]struct{})}, nil
 }
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
@@ -94,13 +95,13 @@ func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome,
 // carry lets goproxy take the client's connection over, and moves bytes until
 // both sides are done.
 func (t *Tunnels) carry(w http.ResponseWriter, r *http.Request, s *session) (Outcome, error) {
-	hw := &hijackWriter{ResponseWriter: w, handover: func(client net.Conn) { s.run(client, t.opts) }}
-	t.carrier.ServeHTTP(hw, connectShaped(r))
+	s.from = giver{ResponseWriter: w, given: taken{by: s}}
+	t.carrier.ServeHTTP(&s.from, connectShaped(r))
 	if s.relay == nil {
 		_ = s.far.Close()
 		return s.out, &upstream.Error{
 			Page: "ERR_CANNOT_FORWARD", Status: http.StatusInternalServerError, Type: "proxy_internal_error",
-			Err: errors.Join(errNoHijack, hw.err),
+			Err: errors.Join(errNoHijack, s.from.err),
 		}
 	}
 	s.out.Duration = time.Since(s.since)
@@ -110,8 +111,10 @@ func (t *Tunnels) carry(w http.ResponseWriter, r *http.Request, s *session) (Out
 var errNoHijack = errors.New("the client's connection cannot be taken over")
 
 // run is called with the client's connection.
-func (s *session) run(client net.Conn, o Options) {
-	r := relay.New(client, s.far, o.relay())
+func (s *session) run(client net.Conn) {
+	o := *s.limits
+	o.Answer = s.answer
+	r := relay.New(client, s.far, o)
 	s.mu.Lock()
 	s.relay = r
 	cut := s.cut
@@ -120,13 +123,9 @@ func (s *session) run(client net.Conn, o Options) {
 		r.CutOff()
 	}
 	s.out.Status = s.status
-	n, err := r.Client().Write(s.answer)
-	if err != nil {
-		r.Abort()
-	}
 	v := r.Run()
 	s.out.BytesIn, s.out.BytesOut = r.Moved()
-	s.out.BytesOut += int64(n)
+	s.out.BytesOut += int64(r.Answered())
 	s.out.TimedOut, s.out.Aborted, s.out.Cut = v.TimedOut, v.Aborted, v.Cut
 }
 
