@@ -44,6 +44,10 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return nil, err
 	}
+	if len(found) == 1 && network == "tcp" { // there is nothing to arrange
+		nc, err := d.connect(ctx, netip.AddrPortFrom(found[0], port))
+		return nc, naming(addr, err)
+	}
 	addrs := d.arrange(found, network, port)
 	switch len(addrs) {
 	case 0:

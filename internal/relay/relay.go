@@ -43,7 +43,7 @@ type Relay struct {
 	far    side
 	in     direction // client to far side
 	out    direction
-	back   sync.WaitGroup // moveBack
+	there  sync.WaitGroup // moveThere
 
 	answered int
 
@@ -93,10 +93,10 @@ func (r *Relay) Run() Verdict {
 	r.mu.Unlock()
 	defer r.watchdog.Stop()
 	r.answer()
-	r.back.Add(1)
-	go r.moveBack()
-	r.move(&r.in)
-	r.back.Wait()
+	r.there.Add(1)
+	go r.moveThere()
+	r.move(&r.out)
+	r.there.Wait()
 	r.finish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,10 +114,11 @@ func (r *Relay) answer() {
 	}
 }
 
-// moveBack is the goroutine of the way to the client.
-func (r *Relay) moveBack() {
-	defer r.back.Done()
-	r.move(&r.out)
+// moveThere is the goroutine of the way to the far side. Most clients end first,
+// and this way with them: there is nobody to be woken for it then.
+func (r *Relay) moveThere() {
+	defer r.there.Done()
+	r.move(&r.in)
 }
 
 func (r *Relay) move(d *direction) {

@@ -22,19 +22,19 @@ func (d Dialer) dial(ctx context.Context, by time.Time, to netip.AddrPort) (net.
 	for try := 1; ; try++ {
 		c, err := d.connect(ctx, by, to, &peer)
 		switch {
-		case errors.Is(err, unix.EADDRNOTAVAIL) && try < attempts: // the port that it chose was taken meanwhile
-		case err != nil:
-			return nil, err
-		case d.mayMeetItself(to) && c.local() == to:
-			_ = c.Close()
-			if try == attempts {
-				return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
-			}
-		default:
+		case err == nil:
 			return c, nil
+		case try < attempts && (err == errItself || errors.Is(err, unix.EADDRNOTAVAIL)): // the port that it chose was taken meanwhile
+		case err == errItself:
+			return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
+		default:
+			return nil, err
 		}
 	}
 }
+
+// errItself stands for a connection whose two ends are the same.
+var errItself = errors.New("connected to itself")
 
 // unprivileged is the first port that the kernel may choose for a connection.
 const unprivileged = 1024
@@ -60,6 +60,9 @@ func (d Dialer) connect(ctx context.Context, by time.Time, to netip.AddrPort, pe
 		return nil, err
 	}
 	is, err := connected(fd)
+	if err == nil && d.mayMeetItself(to) && localOf(fd) == netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()) {
+		err = errItself
+	}
 	if err != nil {
 		_ = unix.Close(fd)
 		return nil, err

@@ -49,6 +49,7 @@ type Tunnels struct {
 	deps    Deps
 	carrier *goproxy.ProxyHttpServer
 	limits  relay.Options
+	yes     []byte // established
 
 	mu      sync.Mutex // guards what follows
 	open    map[*session]struct{}
@@ -68,7 +69,10 @@ func New(o Options, d Deps) (*Tunnels, error) {
 	if d.Head == nil {
 		d.Head = func(http.Header) {}
 	}
-	return &Tunnels{opts: o, deps: d, carrier: newCarrier(d.Log), limits: o.relay(), open: make(map[*session]struct{})}, nil
+	return &Tunnels{
+		opts: o, deps: d, carrier: newCarrier(d.Log), limits: o.relay(), yes: []byte(established),
+		open: make(map[*session]struct{}),
+	}, nil
 }
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
@@ -88,7 +92,7 @@ func (t *Tunnels) ServeConnect(w http.ResponseWriter, r *http.Request) (Outcome,
 	if err != nil {
 		return s.out, s.classify(err)
 	}
-	s.far, s.answer, s.status = far, []byte(established), http.StatusOK
+	s.far, s.answer, s.status = far, t.yes, http.StatusOK
 	return t.carry(w, r, s)
 }
 
