@@ -34,6 +34,7 @@ type Conn struct {
 	work   *work            // nil: idle, nothing has arrived
 	outbuf *[writeRoom]byte // what Buffer handed out
 	long   *exchange        // the long way's, while it is on it
+	sentry sentry
 
 	// Of the request under way.
 	began    time.Time

@@ -10,7 +10,8 @@ import (
 // exchange is one request on the long way.
 type exchange struct {
 	c    *Conn
-	req  *http.Request
+	req  *http.Request // &room once it is built
+	room http.Request
 	body body
 	w    response
 	gone leaving
@@ -103,7 +104,8 @@ func (x *exchange) build(r *Request) *problem {
 	if r.Length != 0 {
 		req.Body = &x.body
 	}
-	x.req = req.WithContext(&x.gone)
+	x.room = *req.WithContext(&x.gone)
+	x.req = &x.room
 	return nil
 }
 

@@ -25,7 +25,7 @@ type leaving struct {
 	wanted bool          // somebody waits for the end
 	quiet  bool          // the body has been read, nobody reads the connection
 	over   bool          // the request has been answered
-	timer  *time.Timer   // begins the watch; nil: not yet wanted
+	posted bool          // the connection's sentry will begin the watch
 	done   chan struct{} // closed when the watch has ended; nil: there is none
 }
 
@@ -85,10 +85,50 @@ func (l *leaving) bodyRead() {
 
 // start has the watch begin soon, if it may; mu is held.
 func (l *leaving) start() {
-	if !l.wanted || !l.quiet || l.over || l.timer != nil || l.c.raw == nil {
+	if !l.wanted || !l.quiet || l.over || l.posted || l.c.raw == nil {
 		return
 	}
-	l.timer = time.AfterFunc(watchAfter, l.watch)
+	l.posted = true
+	l.c.sentry.post(l)
+}
+
+// sentry begins the watches of a connection's requests. They share one timer, which
+// is left to run out behind a request: to make and stop one for each costs more than
+// that it fires for nobody, or for the next request a little early.
+type sentry struct {
+	mu    sync.Mutex  // guards what follows
+	timer *time.Timer // nil: there never was a watch to begin
+	who   *leaving    // whose watch is to begin; nil: nobody's
+}
+
+func (s *sentry) post(l *leaving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.who = l
+	if s.timer == nil {
+		s.timer = time.AfterFunc(watchAfter, s.fire)
+		return
+	}
+	s.timer.Reset(watchAfter)
+}
+
+// dismiss takes l off its post.
+func (s *sentry) dismiss(l *leaving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.who == l {
+		s.who = nil
+	}
+}
+
+func (s *sentry) fire() {
+	s.mu.Lock()
+	l := s.who
+	s.who = nil
+	s.mu.Unlock()
+	if l != nil {
+		l.watch()
+	}
 }
 
 // begin starts the watch; false: it is too late for it.
@@ -126,10 +166,10 @@ func (l *leaving) watch() {
 func (l *leaving) stop() {
 	l.mu.Lock()
 	l.over = true
-	timer, done := l.timer, l.done
+	posted, done := l.posted, l.done
 	l.mu.Unlock()
-	if timer != nil {
-		timer.Stop()
+	if posted {
+		l.c.sentry.dismiss(l)
 	}
 	if done != nil {
 		_ = l.c.nc.SetReadDeadline(past) // fails only with the connection

@@ -199,7 +199,8 @@ func (f *fill) answeredBy(o cache.Object, now time.Time) bool {
 // exchange asks the origin.
 func (fl *flight) exchange() (*http.Response, upstream.Route, error) {
 	f := &fl.fill
-	req := (&http.Request{
+	req := &fl.request
+	*req = *(&http.Request{
 		Method: f.method, URL: f.url, Host: f.url.Host, Header: f.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: f.length, Trailer: f.trailer,

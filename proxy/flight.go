@@ -33,6 +33,7 @@ type flight struct {
 	inform func(code int, h http.Header) // nil: nobody, or by infos
 
 	// For the flight's goroutine alone.
+	request http.Request // to the origin
 	in      intake
 	pieces  merge
 	through *through // the body, for whoever began the fetch; nil: it goes into body
