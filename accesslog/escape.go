@@ -33,16 +33,25 @@ func appendWord(buf []byte, s string, p percent) []byte {
 	if s == "" {
 		return append(buf, '-')
 	}
-	for i := range min(len(s), maxField) {
-		c := s[i]
-		if unsafeByte(c) || c == ' ' || (c == '%' && p == escapePercent) {
+	s = s[:min(len(s), maxField)]
+	done := 0 // of s
+	for i := range len(s) {
+		if c := s[i]; !plainByte[c] || c == '%' && p == escapePercent {
+			buf = append(buf, s[done:i]...)
 			buf = appendEscape(buf, c)
-		} else {
-			buf = append(buf, c)
+			done = i + 1
 		}
 	}
-	return buf
+	return append(buf, s[done:]...)
 }
+
+// plainByte are the bytes that stand for themselves in a field without spaces.
+var plainByte = func() (set [256]bool) {
+	for i := range set {
+		set[i] = !unsafeByte(byte(i)) && i != ' '
+	}
+	return set
+}()
 
 // appendURL appends s as a field, without its userinfo.
 func appendURL(buf []byte, s string) []byte {
@@ -85,6 +94,9 @@ func appendSpaced(buf []byte, s string) []byte {
 // authority: the result is the text before it and the text after it. It errs on
 // the side of cutting too much when the URL is malformed.
 func withoutUserinfo(s string) (head, tail string) {
+	if strings.IndexByte(s, '@') < 0 {
+		return "", s
+	}
 	start := 0
 	if i := strings.Index(s, "//"); i >= 0 && !strings.ContainsAny(s[:i], "/?#@") {
 		start = i + 2

@@ -38,6 +38,7 @@ type Conn struct {
 
 	// Of the request under way.
 	began    time.Time
+	asked    time.Time
 	out0     int64 // value of wire.out when it began
 	received int64
 	keep     bool // another request may follow
@@ -106,6 +107,9 @@ func (c *Conn) Received() int64 {
 // Began is when the first byte of the current request's head was read.
 func (c *Conn) Began() time.Time { return c.began }
 
+// Asked is when the last byte of the current request's head was read.
+func (c *Conn) Asked() time.Time { return c.asked }
+
 // Reset makes the close that follows break the connection off, so that no
 // client takes it for the end of a body.
 func (c *Conn) Reset() {
@@ -158,6 +162,7 @@ func (c *Conn) next() bool {
 	if c.work != nil && len(c.work.unread()) > 0 {
 		c.setState(StateHead)
 		c.began = time.Now()
+		c.asked = c.began
 	} else if !c.awaitFirst() {
 		return false
 	}
@@ -224,6 +229,7 @@ func (c *Conn) fill(room []byte) *problem {
 	c.work.w += n
 	switch {
 	case n > 0:
+		c.asked = time.Now()
 		return nil
 	case isTimeout(err):
 		return slowHead
@@ -331,6 +337,7 @@ func (c *Conn) idle(t time.Time, tolerance time.Duration) (int, error) {
 func (c *Conn) arrived(n int) bool {
 	c.work.w += n
 	c.began = time.Now()
+	c.asked = c.began
 	if c.hurried.Load() {
 		c.hurried.Store(false)
 		c.disarmRead()

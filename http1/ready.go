@@ -12,20 +12,20 @@ import (
 func AppendStatus(b []byte, status int) []byte { return appendStatus(b, status) }
 
 // AppendFields appends the fields of h whose names are not below from and below
-// to, where that is not empty, sorted by name, but those that AppendFraming
-// writes.
+// to, where that is not empty, sorted by name, but those that AppendLength and
+// AppendEnd write.
 func AppendFields(b []byte, h http.Header, from, to string) []byte {
 	return appendFields(b, h, func(name string) bool {
 		return name < from || to != "" && name >= to || framingField[name] && name != "Date"
 	})
 }
 
-// AppendFraming ends a head: the length of the body, negative where the status
-// has none, and the end of the connection if it is not kept.
-func AppendFraming(b []byte, length int64, keep bool) []byte {
-	if length >= 0 {
-		b = appendLength(b, length)
-	}
+// AppendLength appends the length of the body.
+func AppendLength(b []byte, length int64) []byte { return appendLength(b, length) }
+
+// AppendEnd ends a head behind its length: with the end of the connection if that
+// is not kept.
+func AppendEnd(b []byte, keep bool) []byte {
 	if !keep {
 		b = append(b, "Connection: close\r\n"...)
 	}

@@ -126,25 +126,25 @@ func (w *wire) tryRead(fd uintptr) bool {
 		x.buf = x.unpark()
 	}
 	for {
-		n, err := syscall.Read(int(fd), x.buf) // of package unix, the race detector would not see the order
+		n, errno := recv(fd, x.buf)
 		switch {
 		case n > 0:
 			x.n = n
 			w.in.Add(int64(n))
-		case err == nil:
+		case errno == 0:
 			x.err = io.EOF
-		case errors.Is(err, syscall.EINTR):
+		case errno == syscall.EINTR:
 			continue
-		case errors.Is(err, syscall.EAGAIN) && x.polls:
+		case errno == syscall.EAGAIN && x.polls:
 			x.err = errWouldBlock
-		case errors.Is(err, syscall.EAGAIN):
+		case errno == syscall.EAGAIN:
 			if x.parks {
 				x.park()
 				x.buf = nil
 			}
 			return false
 		default:
-			x.err = os.NewSyscallError("read", err)
+			x.err = os.NewSyscallError("read", errno)
 		}
 		return true
 	}
@@ -177,30 +177,39 @@ func (w *wire) tryWrite(fd uintptr) bool {
 	x := &w.writing
 	for moved := false; len(x.vec) > 0; {
 		var n int
-		var err error
+		var errno syscall.Errno
 		if len(x.vec) == 1 {
-			n, err = syscall.Write(int(fd), x.vec[0])
+			n, errno = send(fd, x.vec[0])
 		} else {
-			n, err = unix.Writev(int(fd), x.vec)
+			n, errno = plain(unix.Writev(int(fd), x.vec))
 		}
 		switch {
 		case n > 0:
 			moved = true
 			w.out.Add(int64(n))
 			x.consume(n)
-		case errors.Is(err, syscall.EINTR):
-		case errors.Is(err, syscall.EAGAIN):
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
 			x.err = w.stall(moved)
 			return x.err != nil
-		case err == nil:
+		case errno == 0:
 			x.err = io.ErrUnexpectedEOF
 			return true
 		default:
-			x.err = os.NewSyscallError("write", err)
+			x.err = os.NewSyscallError("write", errno)
 			return true
 		}
 	}
 	return true
+}
+
+// plain is the result of a system call without the error's wrapping.
+func plain(n int, err error) (int, syscall.Errno) {
+	if err == nil {
+		return n, 0
+	}
+	errno, _ := errors.AsType[syscall.Errno](err)
+	return max(n, 0), errno
 }
 
 func (x *writing) consume(n int) {

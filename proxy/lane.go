@@ -65,7 +65,26 @@ func (p *Proxy) Short(c *http1.Conn, r *http1.Request) bool {
 func (l *lane) reset() {
 	l.fields.reset()
 	clear(l.metas)
-	*l = lane{fields: l.fields, metas: l.metas[:0], member: l.member[:0]}
+	fields, metas, member := l.fields, l.metas[:0], l.member[:0]
+	*l = lane{}
+	l.fields, l.metas, l.member = fields, metas, member
+}
+
+// asked is when the request on c was whole. A reading of the clock costs as much
+// as a look-up, and the connection has one.
+func (p *Proxy) asked(c *http1.Conn) time.Time {
+	if p.wall {
+		return c.Asked()
+	}
+	return p.d.Clock()
+}
+
+// since is the time since the clock said t, not negative.
+func (p *Proxy) since(t time.Time) time.Duration {
+	if p.wall {
+		return max(0, time.Since(t)) // reads half of the clock
+	}
+	return max(0, p.d.Clock().Sub(t))
 }
 
 // serve is the life of a request on the short lane.
@@ -73,7 +92,7 @@ func (l *lane) serve() bool {
 	if !l.check() {
 		return false
 	}
-	l.start = l.p.d.Clock()
+	l.start = l.p.asked(l.conn)
 	if !l.permit() {
 		return false
 	}
@@ -156,7 +175,7 @@ func (l *lane) lookup() cache.Object {
 func (l *lane) hit(obj cache.Object) bool {
 	m := obj.Meta()
 	d := l.rules.policy.Reuse(&l.req, m, l.start)
-	if d.Verdict != cache.Hit || m.Spans != nil || m.Total != m.Length || !bodyAllowed(m.Status) {
+	if d.Verdict != cache.Hit || m.Spans != nil || m.Total != m.Length || !entire(m.Status) {
 		return false
 	}
 	a := cache.Evaluate(&l.req, m)
@@ -178,9 +197,13 @@ func (l *lane) hit(obj cache.Object) bool {
 	return true
 }
 
-// bodyAllowed reports a stored status whose response may have a body.
-func bodyAllowed(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusResetContent && status != http.StatusNotModified
+// entire reports a stored status whose response has a body, and all of it.
+func entire(status int) bool {
+	switch status {
+	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent, http.StatusNotModified:
+		return false
+	}
+	return status >= 200
 }
 
 // begin is Proxy.begin: from here on the request is the lane's, and logged by it.
@@ -202,8 +225,8 @@ var protos = [2]string{"HTTP/1.0", "HTTP/1.1"}
 // end is exchange.end.
 func (l *lane) end() {
 	e := &l.log
-	e.Time = l.p.d.Clock()
-	e.Duration = max(0, e.Time.Sub(l.start))
+	e.Duration = l.p.since(l.start)
+	e.Time = l.start.Add(e.Duration)
 	if e.TTFB == 0 {
 		e.TTFB = e.Duration
 	}
@@ -222,7 +245,7 @@ func (l *lane) answer(h *readyHead, obj cache.Object, age time.Duration) {
 	}
 	head := h.append(l.conn.Buffer(), age, l.member, l.conn.Persist(l.wire))
 	if span.Len > longBody {
-		l.log.TTFB = max(1, l.p.d.Clock().Sub(l.start))
+		l.log.TTFB = max(1, l.p.since(l.start))
 	}
 	if err := l.send(head, obj, span); err != nil {
 		l.log.Result.Aborted, l.log.Result.TimedOut = true, isTimeout(err)

@@ -12,19 +12,20 @@ import (
 )
 
 // readyHead is the head of an answer from a stored response, but for what
-// differs from one answer to the next.
+// differs from one answer to the next. Its strings are parts of one, since to
+// reach another costs more than to copy it.
 type readyHead struct {
 	status      int
-	contentType string
 	body        cache.Span // what follows, of the stored body
-	length      int64      // what Content-Length says; negative: there is none
-	parts       [3]string  // what goes before, between and behind Age and our member of Cache-Status
+	contentType string
+	parts       [3]string // what goes before, between and behind Age and our member of Cache-Status
 }
 
 // readyHeads are what is kept beside the metadata of a stored response.
 type readyHeads struct {
-	by                *Proxy
-	whole, unmodified atomic.Pointer[readyHead]
+	by         *Proxy
+	whole      readyHead
+	unmodified atomic.Pointer[readyHead]
 }
 
 // headFor returns the head of an answer of one piece.
@@ -32,61 +33,65 @@ func (p *Proxy) headFor(m *cache.Meta, a cache.Answer) *readyHead {
 	heads, ok := m.Attached().(*readyHeads)
 	if !ok || heads.by != p {
 		heads = &readyHeads{by: p}
+		heads.whole.init(p, m, cache.Answer{Status: m.Status})
 		m.Attach(heads)
 	}
-	var kept *atomic.Pointer[readyHead]
 	switch a.Status {
-	case http.StatusNotModified:
-		kept = &heads.unmodified
 	case m.Status:
-		kept = &heads.whole
-	default:
-		return p.newHead(m, a)
+		return &heads.whole
+	case http.StatusNotModified:
+		if h := heads.unmodified.Load(); h != nil {
+			return h
+		}
 	}
-	if h := kept.Load(); h != nil {
-		return h
+	h := new(readyHead)
+	h.init(p, m, a)
+	if a.Status == http.StatusNotModified {
+		heads.unmodified.Store(h)
 	}
-	h := p.newHead(m, a)
-	kept.Store(h)
 	return h
 }
 
-// newHead makes the head that exchange.stored sends.
-func (p *Proxy) newHead(m *cache.Meta, a cache.Answer) *readyHead {
+// init makes the head that exchange.stored sends.
+func (r *readyHead) init(p *Proxy, m *cache.Meta, a cache.Answer) {
 	h := maps.Clone(m.Header)
-	r := &readyHead{status: a.Status, body: answerFields(h, m, a), length: -1, contentType: h.Get("Content-Type")}
-	if h["Content-Length"] != nil {
-		r.length = r.body.Len
-	}
+	r.status, r.body = a.Status, answerFields(h, m, a)
 	p.addVia(h, 1)
 	const age, cacheStatus = "Age", "Cache-Status"
 	nearer := h[cacheStatus] // the members of the caches nearer to the origin
 	delete(h, age)
 	delete(h, cacheStatus)
+	var ends [3]int
 	b := http1.AppendStatus(nil, a.Status)
 	b = http1.AppendFields(b, h, "", age)
-	r.parts[0] = string(b)
-	b = http1.AppendFields(b[:0], h, age, cacheStatus)
+	b = append(b, age+": "...)
+	ends[0] = len(b)
+	b = append(b, "\r\n"...)
+	b = http1.AppendFields(b, h, age, cacheStatus)
 	b = append(b, cacheStatus+": "...)
 	for _, line := range nearer {
 		if line = strings.Trim(line, " \t"); line != "" {
 			b = append(b, line+", "...)
 		}
 	}
-	r.parts[1] = string(b)
-	r.parts[2] = string(http1.AppendFields(b[:0], h, cacheStatus, ""))
-	return r
+	ends[1] = len(b)
+	b = append(b, "\r\n"...)
+	b = http1.AppendFields(b, h, cacheStatus, "")
+	if h["Content-Length"] != nil {
+		b = http1.AppendLength(b, r.body.Len)
+	}
+	ends[2] = len(b)
+	text := string(append(b, h.Get("Content-Type")...))
+	r.parts = [3]string{text[:ends[0]], text[ends[0]:ends[1]], text[ends[1]:ends[2]]}
+	r.contentType = text[ends[2]:]
 }
 
 // append appends the whole head. member is ours of Cache-Status.
 func (r *readyHead) append(b []byte, age time.Duration, member []byte, persist bool) []byte {
 	b = append(b, r.parts[0]...)
-	b = append(b, "Age: "...)
 	b = appendAge(b, age)
-	b = append(b, "\r\n"...)
 	b = append(b, r.parts[1]...)
 	b = append(b, member...)
-	b = append(b, "\r\n"...)
 	b = append(b, r.parts[2]...)
-	return http1.AppendFraming(b, r.length, persist)
+	return http1.AppendEnd(b, persist)
 }

@@ -55,6 +55,7 @@ type Proxy struct {
 	via     [2]string // our Via member for a message received as HTTP/1.0, 1.1
 	page    *pages
 	stats   counters
+	wall    bool                            // the clock is that of the machine
 	short   bool                            // the short lane is open
 	peek    func(key string) []cache.Object // what the store knows at once
 	damaged damaged
@@ -77,10 +78,11 @@ func New(o Options, d Deps) (*Proxy, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if d.Clock == nil {
+	wall := d.Clock == nil
+	if wall {
 		d.Clock = time.Now
 	}
-	p := &Proxy{o: o, d: d, page: newPages(d.Node), settling: settling{step: 500 * time.Millisecond, steps: 20}}
+	p := &Proxy{o: o, d: d, wall: wall, page: newPages(d.Node), settling: settling{step: 500 * time.Millisecond, steps: 20}}
 	p.live.Store(p.newRules(d.Policy, d.Access))
 	p.short = !o.Headers.SquidCompat
 	p.peek = d.Store.Lookup

@@ -11,9 +11,10 @@ import (
 // entry is all that is stored under one key. It is immutable.
 type entry struct {
 	key      string
+	objs     []cache.Object  // vars, when all their bodies are in memory
+	one      [1]cache.Object // room for objs
 	vars     []*variant
-	objs     []cache.Object // vars, when all their bodies are in memory
-	fromDisk bool           // just read from the index
+	fromDisk bool // just read from the index
 	weight   uint32
 }
 
@@ -27,9 +28,9 @@ func newEntry(vars []*variant) *entry {
 	}
 	e.weight = uint32(min(cost, 1<<31))
 	if whole {
-		e.objs = make([]cache.Object, len(vars))
-		for i, v := range vars {
-			e.objs[i] = v
+		e.objs = e.one[:0]
+		for _, v := range vars {
+			e.objs = append(e.objs, v)
 		}
 	}
 	return e
