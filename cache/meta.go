@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/prefetch"
 )
 
 // Meta describes one stored response. It is immutable once handed to a Store;
@@ -50,6 +52,13 @@ func (m *Meta) Attach(v any) { m.beside.Store(v) }
 
 // Attached is what Attach kept last, nil for nothing.
 func (m *Meta) Attached() any { return m.beside.Load() }
+
+// Prefetch asks the memory for what Reuse reads besides m.
+func (m *Meta) Prefetch() {
+	if c := m.parsed.Load(); c != nil {
+		prefetch.Of(c)
+	}
+}
 
 // Selector is one selecting field of a stored response.
 type Selector struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/cachenode/cachenode/acl"
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/http1"
+	"github.com/cachenode/cachenode/internal/prefetch"
 )
 
 // lane is what one request needs on the short lane: a fresh stored response
@@ -152,6 +153,7 @@ func (l *lane) lookup() cache.Object {
 	known := true
 	for _, o := range found {
 		m := o.Meta()
+		prefetchHeads(m)
 		l.metas = append(l.metas, m)
 		known = known && l.fields.selecting(m.Vary, l.wire.Fields, l.p.o.Headers.ForwardedFor)
 	}
@@ -174,6 +176,7 @@ func (l *lane) lookup() cache.Object {
 // hit is exchange.hit for answers of one piece.
 func (l *lane) hit(obj cache.Object) bool {
 	m := obj.Meta()
+	prefetchText(m)
 	d := l.rules.policy.Reuse(&l.req, m, l.start)
 	if d.Verdict != cache.Hit || m.Spans != nil || m.Total != m.Length || !entire(m.Status) {
 		return false
@@ -186,6 +189,7 @@ func (l *lane) hit(obj cache.Object) bool {
 		l.p.damaged.note(m.Key)
 		return false
 	}
+	prefetch.Bytes(obj.Bytes(), firstBytes)
 	l.status = cache.Status{Node: l.p.d.Node, Hit: true, HasTTL: true, TTL: d.TTL, Detail: hitDetail(d, obj.Tier())}
 	if l.p.o.Headers.CacheStatusKey {
 		l.status.Key = m.Key
@@ -196,6 +200,10 @@ func (l *lane) hit(obj cache.Object) bool {
 	l.end()
 	return true
 }
+
+// firstBytes is how much of a body is asked for early; the memory goes on by
+// itself.
+const firstBytes = 512
 
 // entire reports a stored status whose response has a body, and all of it.
 func entire(status int) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/http1"
+	"github.com/cachenode/cachenode/internal/prefetch"
 )
 
 // readyHead is the head of an answer from a stored response, but for what
@@ -94,4 +95,22 @@ func (r *readyHead) append(b []byte, age time.Duration, member []byte, persist b
 	b = append(b, member...)
 	b = append(b, r.parts[2]...)
 	return http1.AppendEnd(b, persist)
+}
+
+// prefetchHeads asks the memory for what an answer from m needs, and prefetchText
+// for what that refers to.
+func prefetchHeads(m *cache.Meta) {
+	m.Prefetch()
+	if heads, ok := m.Attached().(*readyHeads); ok {
+		prefetch.Of(heads)
+	}
+}
+
+func prefetchText(m *cache.Meta) {
+	if heads, ok := m.Attached().(*readyHeads); ok {
+		h := &heads.whole
+		prefetch.String(h.parts[0])
+		prefetch.String(h.parts[1])
+		prefetch.String(h.parts[2])
+	}
 }

@@ -135,8 +135,12 @@ func (s *Store) Lookup(key string) []cache.Object {
 func (s *Store) Peek(key string) []cache.Object {
 	h := s.hash(key)
 	e := s.settled(h)
+	if e == nil {
+		return nil
+	}
+	e.prefetch()
 	switch {
-	case e == nil || e.key != key:
+	case e.key != key:
 		return nil
 	case e.objs != nil:
 		s.n.memoryHits.Add(1)
