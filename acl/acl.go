@@ -169,6 +169,13 @@ func (l *List) WantsAddrs() bool {
 	return slices.ContainsFunc(l.rules, func(r rule) bool { return !r.to.empty() })
 }
 
+// Steady reports that Check says the same of all queries that have client, method,
+// scheme, host, port, user and addresses in common: no rule looks at the URL or the
+// time.
+func (l *List) Steady() bool {
+	return !slices.ContainsFunc(l.rules, func(r rule) bool { return r.url != nil || len(r.hours) > 0 })
+}
+
 // Authenticate checks Basic credentials from a Proxy-Authorization value.
 // ok is false when they are missing or wrong; retry is how long this client
 // must wait after too many failures (then the password is not even looked at).

@@ -369,3 +369,21 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// Steady lists are those whose word about a URL or a time holds for others.
+func TestSteady(t *testing.T) {
+	for _, c := range []struct {
+		rules []Rule
+		want  bool
+	}{
+		{nil, true},
+		{[]Rule{{Action: "deny", Domains: []string{"a.example"}, Methods: []string{"GET"}, Ports: []string{"80"}}, {Action: "allow", From: []string{"10.0.0.0/8"}}}, true},
+		{[]Rule{{Action: "deny", To: []string{"192.0.2.0/24"}}}, true},
+		{[]Rule{{Action: "allow", From: []string{"10.0.0.0/8"}}, {Action: "deny", URLRegexp: "x"}}, false},
+		{[]Rule{{Action: "deny", Time: "Mon-Fri 08:00-18:00"}}, false},
+	} {
+		if got := newList(t, withRules(c.rules...)).Steady(); got != c.want {
+			t.Errorf("%+v: %v", c.rules, got)
+		}
+	}
+}

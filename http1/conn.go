@@ -15,6 +15,9 @@ import (
 // Conn is a client's connection during one request. It belongs to the
 // connection's goroutine.
 type Conn struct {
+	// Kept is the handler's, who may keep something with the connection.
+	Kept any
+
 	wire
 	srv           *Server
 	id            uint64
@@ -300,7 +303,7 @@ func (c *Conn) awaitFirst() bool {
 	}
 	until := from.Add(wait)
 	n, err := c.idle(until, wait/16)
-	for isTimeout(err) && !c.leaving() && time.Until(until) > wait/16 { // a drain hurried it, and was taken back
+	for n == 0 && isTimeout(err) && !c.leaving() && time.Until(until) > wait/16 { // a drain hurried it, and was taken back
 		c.disarmRead()
 		n, err = c.idle(until, wait/16)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ type lane struct {
 	req    cache.Request
 	fields fieldViews
 	metas  []*cache.Meta
-	query  acl.Query
+	client netip.Addr
 	status cache.Status
 	log    accesslog.Entry
 	active activeEntry
@@ -131,12 +132,39 @@ func (l *lane) check() bool {
 
 // permit is exchange.permit without authentication; a refusal is the long way's.
 func (l *lane) permit() bool {
-	l.query = acl.Query{
-		Client: l.wire.Client.Addr().Unmap(), Method: l.method,
-		Scheme: l.to.scheme, Host: l.to.host, Port: l.to.port, URL: l.url, Time: l.start,
+	l.client = l.wire.Client.Addr().Unmap()
+	known, _ := l.conn.Kept.(*permit)
+	if known != nil && known.covers(l) {
+		return true
 	}
-	v := l.rules.access.Check(&l.query)
+	v := l.rules.access.Check(&acl.Query{
+		Client: l.client, Method: l.method,
+		Scheme: l.to.scheme, Host: l.to.host, Port: l.to.port, URL: l.url, Time: l.start,
+	})
+	if v.Allow && l.rules.steady {
+		if known == nil {
+			known = new(permit)
+			l.conn.Kept = known
+		}
+		known.take(l)
+	}
 	return v.Allow
+}
+
+// permit is what was allowed on a connection last. Its client stays the same.
+type permit struct {
+	rules          *rules
+	method, scheme string
+	host           []byte
+	port           uint16
+}
+
+func (p *permit) covers(l *lane) bool {
+	return p.rules == l.rules && p.port == l.to.port && p.method == l.method && p.scheme == l.to.scheme && string(p.host) == l.to.host
+}
+
+func (p *permit) take(l *lane) {
+	*p = permit{l.rules, l.method, l.to.scheme, append(p.host[:0], l.to.host...), l.to.port}
 }
 
 // lookup is exchange.answer up to the stored response that the request selects,
@@ -219,7 +247,7 @@ func (l *lane) begin(h *readyHead, m *cache.Meta, a cache.Answer, obj cache.Obje
 	r := l.wire
 	l.member = l.status.Append(l.member[:0])
 	l.log = accesslog.Entry{
-		Client: l.query.Client, Method: l.method, URL: l.url, Proto: protos[r.Minor&1],
+		Client: l.client, Method: l.method, URL: l.url, Proto: protos[r.Minor&1],
 		Referer: l.fields.referer, UserAgent: l.fields.userAgent, RequestID: l.p.stats.requests.Add(1),
 		Status: h.status, ContentType: h.contentType, CacheStatus: view(l.member),
 	}

@@ -193,3 +193,58 @@ func TestShortLaneTruncatedFile(t *testing.T) {
 		t.Errorf("%+v, long way: %v", e, d.long.Load() != long)
 	}
 }
+
+// What was allowed on a connection before does not decide about anything else.
+func TestShortLanePermits(t *testing.T) {
+	d := newRoad(t, true)
+	for _, path := range []string{"/p", "/secret"} {
+		d.page(path, laneText)
+		d.dial().ask(strings.ReplaceAll(plainGet, "/p", path))
+	}
+	rules := func(change func(*acl.Options)) {
+		t.Helper()
+		o := acl.DefaultOptions()
+		o.AllowTo = []string{"127.0.0.0/8"}
+		change(&o)
+		l, err := acl.New(o)
+		d.must(err)
+		d.proxy.SetAccess(l)
+	}
+	w := d.dial()
+	ask := func(request, want string, short bool) {
+		t.Helper()
+		long := d.long.Load()
+		if got := w.ask(request)[:len("HTTP/1.1 200")]; got != want || (d.long.Load() == long) != short {
+			t.Errorf("%q: %s, %d on the long way", request, got, d.long.Load()-long)
+		}
+	}
+	head := "HEAD @/p HTTP/1.1\r\nHost: h\r\n\r\n"
+	secret := strings.ReplaceAll(plainGet, "/p", "/secret")
+	for range 2 { // the second time it is known
+		ask(plainGet, "HTTP/1.1 200", true)
+		ask(secret, "HTTP/1.1 200", true)
+	}
+	rules(func(o *acl.Options) { o.Rules = []acl.Rule{{Action: "deny", Methods: []string{"HEAD"}}} })
+	for range 2 {
+		ask(plainGet, "HTTP/1.1 200", true)
+		ask(head, "HTTP/1.1 403", false)
+	}
+	rules(func(o *acl.Options) { o.Rules = []acl.Rule{{Action: "deny", URLRegexp: "/secret$"}} })
+	for range 2 {
+		ask(plainGet, "HTTP/1.1 200", true)
+		ask(secret, "HTTP/1.1 403", false)
+	}
+	rules(func(o *acl.Options) { o.AllowTo = nil })
+	ask(plainGet, "HTTP/1.1 403", false)
+	rules(func(*acl.Options) {})
+	ask(plainGet, "HTTP/1.1 200", true)
+	other := strings.ReplaceAll(plainGet, "@", strings.ReplaceAll(d.origin.URL, "127.0.0.1", "localhost"))
+	w.ask(other)
+	ask(plainGet, "HTTP/1.1 200", true)
+	ask(other, "HTTP/1.1 200", true)
+	rules(func(o *acl.Options) { o.Rules = []acl.Rule{{Action: "deny", Domains: []string{"localhost"}}} })
+	for range 2 {
+		ask(plainGet, "HTTP/1.1 200", true)
+		ask(other, "HTTP/1.1 403", false)
+	}
+}

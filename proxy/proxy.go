@@ -71,6 +71,7 @@ type rules struct {
 	policy *cache.Policy
 	access *acl.List
 	short  bool // access needs neither a user nor addresses
+	steady bool // access.Steady
 }
 
 // New checks o and builds a Proxy. It starts nothing; Shutdown frees it.
@@ -134,7 +135,7 @@ func (p *Proxy) exchange(next func(*rules) *rules) {
 }
 
 func (p *Proxy) newRules(c *cache.Policy, l *acl.List) *rules {
-	return &rules{policy: c, access: l, short: l.Realm() == "" && (p.d.Lookup == nil || !l.WantsAddrs())}
+	return &rules{policy: c, access: l, short: l.Realm() == "" && (p.d.Lookup == nil || !l.WantsAddrs()), steady: l.Steady()}
 }
 
 // Shutdown waits for tunnels and fetches until ctx ends, then ends them, and

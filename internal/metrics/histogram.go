@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,8 @@ var cells = newGrid()
 type grid struct {
 	bounds []int64 // nanoseconds, ascending
 	native []int   // bucket of the native histogram that holds cell i; firstBucket: the zero bucket
+	// from is the cell where durations of so many bits begin.
+	from [65]int
 }
 
 func newGrid() grid {
@@ -51,6 +54,9 @@ func newGrid() grid {
 		}
 		g.native = append(g.native, bucket)
 	}
+	for i := 1; i < len(g.from); i++ {
+		g.from[i], _ = slices.BinarySearch(g.bounds, 1<<(i-1))
+	}
 	return g
 }
 
@@ -60,17 +66,12 @@ func bucketEnd(i int) int64 {
 }
 
 // cell finds the cell of d; what lies beyond the grid counts in the last one.
-func (g grid) cell(d time.Duration) int {
-	lo, hi := 0, len(g.bounds)-1
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if g.bounds[mid] < int64(d) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+func (g *grid) cell(d time.Duration) int {
+	i := g.from[bits.Len64(uint64(max(d, 0)))]
+	for i < len(g.bounds)-1 && g.bounds[i] < int64(d) {
+		i++
 	}
-	return lo
+	return min(i, len(g.bounds)-1)
 }
 
 // histogram counts durations. Observing is two atomic additions.
