@@ -16,14 +16,15 @@ type Options struct {
 	// IdleTimeout is how long it may go on while no byte moves in either
 	// direction. It must be more than 0.
 	IdleTimeout time.Duration
-	// HalfCloseTimeout is the same once one side has finished sending. It must
-	// be more than 0.
+	// HalfCloseTimeout is the same once one side has finished sending; then it is
+	// reset. It must be more than 0.
 	HalfCloseTimeout time.Duration
 	// PeerTimeout is how long a peer may answer nothing of what its kernel should
 	// answer, until it is taken for gone; 0 means for ever. One that does not read
 	// answers. It is noticed a quarter of this time late.
 	PeerTimeout time.Duration
-	// MaxLifetime is how long it may live in all; 0 means no limit.
+	// MaxLifetime is how long it may live in all; then it is reset. 0 means no
+	// limit.
 	MaxLifetime time.Duration
 	// Answer is what the client is sent before the far side's bytes. It does not
 	// count as moved.
@@ -84,7 +85,7 @@ func (r *Relay) Moved() (in, out int64) { return r.in.moved.Load(), r.out.moved.
 // It is called once.
 func (r *Relay) Run() Verdict {
 	if r.opts.MaxLifetime > 0 {
-		life := time.AfterFunc(r.opts.MaxLifetime, r.timeOut)
+		life := time.AfterFunc(r.opts.MaxLifetime, r.expire)
 		defer life.Stop()
 	}
 	r.mu.Lock()
@@ -152,6 +153,9 @@ func Reset(c net.Conn) {
 
 func (r *Relay) timeOut() { r.close(Verdict{TimedOut: true}) }
 
+// expire ends a relay that may be in the middle of something.
+func (r *Relay) expire() { r.reset(Verdict{TimedOut: true}) }
+
 func (r *Relay) finish() { r.close(Verdict{}) }
 
 func (r *Relay) close(v Verdict) {
@@ -183,9 +187,9 @@ func (r *Relay) watch() {
 	// A number that changes whenever a byte moves, also where a long splice has
 	// not yet returned.
 	progress := uint64(r.in.moved.Load()) + uint64(r.out.moved.Load()) + client.moved + far.moved
-	limit := r.opts.IdleTimeout
+	limit, end := r.opts.IdleTimeout, r.timeOut
 	if r.in.ended.Load() || r.out.ended.Load() {
-		limit = min(limit, r.opts.HalfCloseTimeout)
+		limit, end = min(limit, r.opts.HalfCloseTimeout), r.expire // whoever waits for the other has not got all
 	}
 	now := time.Now()
 	r.mu.Lock()
@@ -198,7 +202,7 @@ func (r *Relay) watch() {
 	}
 	r.mu.Unlock()
 	if idle {
-		r.timeOut()
+		end()
 	}
 }
 

@@ -71,9 +71,21 @@ func (s *side) closeWrite() error {
 	return nil
 }
 
+// reset breaks the connection off. One of TLS is broken off beneath: closing it
+// would tell its peer that all has been sent.
 func (s *side) reset() {
-	if s.tcp != nil {
-		_ = s.tcp.SetLinger(0)
+	if c := s.lowest(); c != nil {
+		_ = c.SetLinger(0)
+		closeQuietly(c)
 	}
 	closeQuietly(s.conn)
+}
+
+// lowest is the TCP connection beneath; nil: it is not known.
+func (s *side) lowest() socket {
+	if t, ok := s.conn.(*tls.Conn); ok {
+		c, _ := t.NetConn().(socket)
+		return c
+	}
+	return s.tcp
 }
