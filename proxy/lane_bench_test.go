@@ -88,7 +88,7 @@ func BenchmarkShortHit(b *testing.B) {
 		opts   []rigOption
 	}{
 		{"1k", 1 << 10, nil}, {"10k", 10 << 10, nil}, {"100k", 100 << 10, nil}, {"1m", 1 << 20, nil},
-		{"disk-10k", 10 << 10, []rigOption{onDisk}}, {"disk-1m", 1 << 20, []rigOption{onDisk}},
+		{"disk-10k", 10 << 10, []rigOption{onDisk}}, {"disk-40k", 40 << 10, []rigOption{onDisk}}, {"disk-1m", 1 << 20, []rigOption{onDisk}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			d := newRoad(b, true, c.opts...)
@@ -97,11 +97,13 @@ func BenchmarkShortHit(b *testing.B) {
 			s := d.steady(fmt.Sprintf("/b%d", c.length))
 			b.ReportAllocs()
 			b.ResetTimer()
+			before := cpuTime(b)
 			for range b.N {
 				if err := s.ask(); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
 		})
 	}
 }

@@ -123,10 +123,14 @@ func (o *diskObject) Meta() *cache.Meta { return o.v.rec.meta }
 // Tier implements cache.Object.
 func (o *diskObject) Tier() cache.Tier { return cache.TierDisk }
 
-// Bytes implements cache.Object: small bodies are there after Verify.
+// Bytes implements cache.Object: small bodies are there after Verify, those of one
+// block in the reader's memory.
 func (o *diskObject) Bytes() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.body == nil && o.reading && o.r.blocks() == 1 && o.r.has(0) {
+		return o.r.buf
+	}
 	return o.body
 }
 

@@ -33,6 +33,34 @@ func inFile(t *testing.T, s *store.Store, key string) ([]byte, error) {
 	return b, err
 }
 
+// A body of one block need not be read again once it has been checked.
+func TestBodiesOfOneBlock(t *testing.T) {
+	o := options(t)
+	o.Memory = 0
+	s := openIn(t, o)
+	sizes := map[string]int{"small": 10_000, "block": 64 << 10, "two": 64<<10 + 1}
+	for name, n := range sizes {
+		storetest.Put(t, s, "http://example.com/"+name, storetest.Body(name, n))
+	}
+	s = reopen(t, s, o)
+	for name, n := range sizes {
+		obj := s.Lookup("http://example.com/" + name)[0]
+		if b := obj.Bytes(); b != nil {
+			t.Errorf("%s: %d bytes before they have been checked", name, len(b))
+		}
+		if err := obj.Verify(); err != nil {
+			t.Error(err)
+		}
+		if b := obj.Bytes(); (b != nil) != (n <= 64<<10) || b != nil && !bytes.Equal(b, storetest.Body(name, n)) {
+			t.Errorf("%s: %d bytes in memory", name, len(b))
+		}
+		if tier := obj.Tier(); tier != cache.TierDisk {
+			t.Errorf("%s: %v", name, tier)
+		}
+		obj.Release()
+	}
+}
+
 // A body may be sent from its file only when all of it has been checked, and
 // not any more when somebody has written to that file.
 func TestBodiesInFiles(t *testing.T) {
