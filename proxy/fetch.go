@@ -157,7 +157,9 @@ func (x *exchange) await(fl *flight, joined bool) bool {
 	}
 	var end leash.Hook
 	end.Set(x.ctx, fl.abandon)
-	fl.runWith(x.interim)
+	hints := hints{to: x.interim}
+	fl.runWith(hints.pass)
+	hints.end()
 	return end.Unset()
 }
 

@@ -70,6 +70,7 @@ func (fl *flight) runWith(inform func(code int, h http.Header)) {
 	}()
 	fl.inform = inform
 	resp := fl.ask()
+	fl.inform = nil // for a sibling's body that the origin goes on with
 	if resp == nil || fl.bringNow(resp) {
 		return
 	}

@@ -136,7 +136,7 @@ func (p *Proxy) launch(f fill, name flightName) *flight {
 
 // start makes the fetch on a goroutine of its own.
 func (fl *flight) start() {
-	fl.infos = make(chan interim, 4) // a burst of hints; more are dropped
+	fl.infos = make(chan interim, mostHints)
 	go fl.run()
 }
 
