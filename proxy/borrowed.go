@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,18 @@ type borrowedBody struct {
 
 	stall time.Duration // that a read may take while there is resume
 	late  *time.Timer   // ends a read that takes longer
+}
+
+// wholeBody is a body that has been read.
+type wholeBody struct{ bytes.Reader }
+
+// Close implements io.Closer.
+func (*wholeBody) Close() error { return nil }
+
+// whole reports a body that nobody will have to wait for.
+func (b *borrowedBody) whole() bool {
+	_, is := b.ReadCloser.(*wholeBody)
+	return is
 }
 
 // Read implements io.Reader.

@@ -100,12 +100,15 @@ func (fl *flight) end(defect any) {
 	fl.land()
 }
 
-// bringNow brings the body if that is to be stored and all of it is there. False:
-// bringBehind is to bring what is missing.
+// bringNow brings the body if all of it is there, and is to be stored or fits the
+// ring. False: bringBehind is to bring what is missing.
 func (fl *flight) bringNow(resp *http.Response) bool {
-	if fl.in.wait = resp.Body == http.NoBody; !fl.in.wait && !fl.stored || fl.fill.missing.Len > 0 {
+	borrowed, is := resp.Body.(*borrowedBody)
+	whole := is && borrowed.whole()
+	if !fl.stored && resp.Body != http.NoBody && !(whole && resp.ContentLength <= int64(fl.body.size)) || fl.fill.missing.Len > 0 {
 		return false
 	}
+	fl.in.wait = whole || resp.Body == http.NoBody // which takes no time
 	err := fl.move()
 	if errors.Is(err, errNotThere) {
 		return false
@@ -293,6 +296,7 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
 	}
 	fl.status, fl.header, fl.length, fl.route = resp.StatusCode, h, resp.ContentLength, route
+	fl.body.fit(fl.length)
 	fl.invalidate()
 	if f.missing.Len > 0 {
 		fl.pieces = fl.combine(h, sent, received)

@@ -204,7 +204,7 @@ func readSmall(resp *http.Response) error {
 		return io.ErrUnexpectedEOF
 	}
 	resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(b))
+	resp.Body = &wholeBody{*bytes.NewReader(b)}
 	return nil
 }
 

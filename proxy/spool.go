@@ -55,6 +55,13 @@ type spoolReader struct {
 // pusher sends on what it has kept back so far.
 type pusher interface{ push() }
 
+// fit makes the ring no larger than a body of n bytes, if its length is known.
+func (s *spool) fit(n int64) {
+	if n > 0 {
+		s.size = int(min(n, int64(s.size)))
+	}
+}
+
 // write appends p. Readers see it at once, or with hold only after finish. It
 // blocks while the ring is full.
 func (s *spool) write(ctx context.Context, p []byte, hold bool) error {
