@@ -105,7 +105,11 @@ func (fl *flight) end(defect any) {
 func (fl *flight) bringNow(resp *http.Response) bool {
 	borrowed, is := resp.Body.(*borrowedBody)
 	whole := is && borrowed.whole()
-	if !fl.stored && resp.Body != http.NoBody && !(whole && resp.ContentLength <= int64(fl.body.size)) || fl.fill.missing.Len > 0 {
+	switch {
+	case fl.fill.missing.Len > 0:
+		return false
+	case fl.stored, resp.Body == http.NoBody:
+	case !whole, resp.ContentLength > int64(fl.body.size):
 		return false
 	}
 	fl.in.wait = whole || resp.Body == http.NoBody // which takes no time
