@@ -110,7 +110,7 @@ func (c *change) located(segs *segments) *variant {
 		return c.v
 	}
 	v := c.v.at(c.loc, segs.get(c.loc.seg))
-	v.rec.sum = c.sum
+	v.rec.sum, v.rec.apart = c.sum, c.apart
 	return v
 }
 

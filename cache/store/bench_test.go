@@ -25,8 +25,14 @@ func BenchmarkLookupMemory(b *testing.B) {
 	}
 }
 
-func BenchmarkLookupDisk(b *testing.B) {
-	s := open(b, func(o *store.Options) { o.Memory = 0 })
+// BenchmarkLookupDisk finds objects of which all but the body is in memory,
+// BenchmarkLookupCold such of which nothing is.
+func BenchmarkLookupDisk(b *testing.B) { benchmarkLookup(b, 0) }
+
+func BenchmarkLookupCold(b *testing.B) { benchmarkLookup(b, units.MiB) }
+
+func benchmarkLookup(b *testing.B, memory units.Size) {
+	s := open(b, func(o *store.Options) { o.Memory = memory })
 	keys := fill(b, s, 5000, 10_000)
 	for s.Stats().Pending > 0 {
 		time.Sleep(time.Millisecond)

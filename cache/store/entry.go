@@ -12,31 +12,39 @@ import (
 	"github.com/cachenode/cachenode/cache"
 )
 
-// An entry is one body in a segment:
+// An entry is one object in a segment:
 //
-//	header   64 bytes: magic 4 · version 4 · key hash 16 · id 8 · body length 8 ·
-//	         zero 16 · xxh3 of the 56 bytes before (8)
-//	groups   up to 4096 blocks of 64 KiB, then the xxh3 of each block and one
-//	         over these sums, seeded with the id and the group's number
+//	header    64 bytes: magic 4 · version 4 · key hash 16 · id 8 · body length 8 ·
+//	          metadata length 8 · zero 8 · xxh3 of the 56 bytes before (8)
+//	groups    up to 4096 blocks of 64 KiB, then the xxh3 of each block and one
+//	          over these sums, seeded with the id and the group's number
+//	metadata  with their checksum
 //
 // The sums are left out when the body is a single block: its record has the
-// sum. Entries start at multiples of 64 bytes.
+// sum. Metadata are left out when the record has them: those of an object in a
+// segment of its own, and updated ones. They lie behind the body so that where
+// the body is does not depend on them. Entries start at multiples of 64 bytes.
+//
+// Version 1 has no metadata. It is read, not written.
 const (
 	entryMagic   = 0x316e6563 // "cen1"
-	entryVersion = 1
+	entryVersion = 2
 	headerSize   = 64
 	entryAlign   = 64
 
 	blockSize   = 64 << 10
 	groupBlocks = 4096
 	groupSize   = blockSize * groupBlocks
+
+	maxLength = 1 << 56 // of a body
 )
 
 // header begins an entry.
 type header struct {
 	h      hash
 	id     uint64
-	length int64
+	length int64 // of the body
+	apart  int   // length of the metadata
 }
 
 var errHeader = errors.New("no entry header")
@@ -48,27 +56,29 @@ func (e header) append(b []byte) []byte {
 	b = append(b, e.h[:]...)
 	b = binary.LittleEndian.AppendUint64(b, e.id)
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.length))
-	b = append(b, make([]byte, 16)...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.apart))
+	b = append(b, make([]byte, 8)...)
 	return binary.LittleEndian.AppendUint64(b, xxh3.Hash(b[start:]))
 }
 
 func parseHeader(b []byte) (header, error) {
 	if len(b) < headerSize || binary.LittleEndian.Uint32(b) != entryMagic ||
-		binary.LittleEndian.Uint32(b[4:]) != entryVersion ||
 		binary.LittleEndian.Uint64(b[56:]) != xxh3.Hash(b[:56]) {
 		return header{}, errHeader
 	}
+	version := binary.LittleEndian.Uint32(b[4:])
 	e := header{h: hash(b[8:24]), id: binary.LittleEndian.Uint64(b[24:])}
-	e.length = int64(binary.LittleEndian.Uint64(b[32:]))
-	if e.length < 0 || e.length > 1<<56 {
+	length, apart := binary.LittleEndian.Uint64(b[32:]), binary.LittleEndian.Uint64(b[40:])
+	if version == 0 || version > entryVersion || length > maxLength || apart > maxApart {
 		return header{}, errHeader
 	}
+	e.length, e.apart = int64(length), int(apart)
 	return e, nil
 }
 
-// entrySize is the length of an entry with a body of n bytes, alignment included.
-func entrySize(n int64) int64 {
-	size := headerSize + n + sumsSize(n)
+// size is the length of the entry, alignment included.
+func (e header) size() int64 {
+	size := headerSize + e.length + sumsSize(e.length) + int64(e.apart)
 	return (size + entryAlign - 1) / entryAlign * entryAlign
 }
 
@@ -229,16 +239,9 @@ func (r *bodyReader) part(p []byte, off int64) (int, error) {
 	return copy(p, r.buf[off-block*blockSize:]), nil
 }
 
-// fill reads all of p; a file that ends too early is damage.
+// fill reads all of p.
 func (r *bodyReader) fill(p []byte, off int64) error {
-	n, err := r.src.ReadAt(p, r.base+off)
-	switch {
-	case n == len(p):
-		return nil
-	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: segment ends within a body", cache.ErrCorrupt)
-	}
-	return err
+	return readFull(r.src, p, r.base+off)
 }
 
 // verify compares a block with its sum.

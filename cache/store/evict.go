@@ -40,7 +40,7 @@ func walk(sg *segment, fn func(found) bool) error {
 		if !fn(found{header: e, off: off}) {
 			return nil
 		}
-		off += entrySize(e.length)
+		off += e.size()
 	}
 }
 
@@ -110,7 +110,7 @@ func (k *keeper) vacate(sg *segment, chance bool) {
 
 // survive appends an entry to the open segment again.
 func (k *keeper) survive(sg *segment, e found) (place, bool) {
-	size := entrySize(e.length)
+	size := e.size()
 	if k.sg == nil || size > k.chance || k.end()+size > k.d.segs.segSize {
 		return place{}, false
 	}
@@ -118,20 +118,32 @@ func (k *keeper) survive(sg *segment, e found) (place, bool) {
 	if v == nil {
 		return place{}, false
 	}
-	body := make([]byte, e.length)
-	r := newBodyReader(sg, &v.rec)
-	defer r.close()
-	if _, err := r.ReadAt(body, 0); err != nil && !errors.Is(err, io.EOF) {
+	body, apart, err := readEntry(sg, e.h, &v.rec)
+	if err != nil {
 		k.d.s.n.corrupt.Add(1)
 		return place{}, false
 	}
-	to, err := k.appendEntry(e.h, e.id, body)
+	to, err := k.appendEntry(e.h, e.id, body, apart)
 	if err != nil {
 		return place{}, false
 	}
 	k.chance -= size
 	k.d.s.n.survivors.Add(1)
 	return to, true
+}
+
+// readEntry reads the body of r, and its metadata where they are apart.
+func readEntry(sg *segment, h hash, rec *record) (body, apart []byte, err error) {
+	body = make([]byte, rec.meta.Length)
+	r := newBodyReader(sg, rec)
+	defer r.close()
+	if _, err := r.ReadAt(body, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	if rec.apart > 0 {
+		apart, err = readApart(sg, h, rec)
+	}
+	return body, apart, err
 }
 
 // find returns the variant that is at loc, nil when it has been replaced,

@@ -20,6 +20,7 @@ type index struct {
 	db    *badger.DB
 	known presence
 	line  timeline // of the times in records
+	room  []byte   // for the keys and values of a batch, used again by the next
 }
 
 // openIndex opens badger in dir. What badger only finds by dying is looked for
@@ -200,22 +201,38 @@ func recovered(err *error) {
 	}
 }
 
-// batch is a number of changes that become durable together or in parts.
+// batch is a number of changes that become durable together or in parts. There is
+// one at a time.
 type batch struct {
 	x   *index
 	txn *badger.Txn
 }
 
-func (x *index) newBatch() *batch { return &batch{x: x, txn: x.db.NewTransaction(true)} }
+// maxRoom is how much room is kept for the next batch.
+const maxRoom = 1 << 20
 
-// put sets the value of h to vars; none deletes it.
+func (x *index) newBatch() *batch {
+	if x.room = x.room[:0]; cap(x.room) > maxRoom {
+		x.room = nil
+	}
+	return &batch{x: x, txn: x.db.NewTransaction(true)}
+}
+
+// put sets the value of h to vars; none deletes it. What badger gets is its own when
+// the batch is committed.
 func (b *batch) put(h hash, vars []*variant) error {
+	start := len(b.x.room)
+	b.x.room = append(b.x.room, h[:]...)
+	if len(vars) > 0 {
+		b.x.known.add(h)
+		b.x.room = appendRecords(b.x.room, vars, &b.x.line)
+	}
+	key, value := b.x.room[start:start+len(h)], b.x.room[start+len(h):]
 	entry := func() error {
 		if len(vars) == 0 {
-			return b.txn.Delete(h[:])
+			return b.txn.Delete(key)
 		}
-		b.x.known.add(h)
-		return b.txn.Set(h[:], encodeRecords(vars, &b.x.line))
+		return b.txn.Set(key, value)
 	}
 	err := entry()
 	if errors.Is(err, badger.ErrTxnTooBig) {

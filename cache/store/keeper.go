@@ -21,8 +21,9 @@ type keeper struct {
 	f     *os.File // of sg, direct where the file system can
 	buf   []byte   // aligned; begins at file offset base
 	base  int64
-	n     int // bytes in buf
-	saved int // of them already in the file
+	n     int    // bytes in buf
+	saved int    // of them already in the file
+	apart []byte // metadata on their way into buf
 
 	dirty   map[hash][]chan<- answer // keys with changes, and who waits for them
 	waiting bool                     // somebody waits for one of them
@@ -144,12 +145,13 @@ func (k *keeper) place(h hash, c *change) {
 		c.loc, c.placed = v.rec.loc, true
 		return
 	}
-	loc, err := k.appendEntry(h, v.rec.id, v.body)
+	k.apart = appendApart(k.apart[:0], h, &v.rec, &k.d.line)
+	loc, err := k.appendEntry(h, v.rec.id, v.body, k.apart)
 	if err != nil {
 		k.abandon(h, c)
 		return
 	}
-	c.loc = loc
+	c.loc, c.apart = loc, len(k.apart)
 	if len(v.body) <= blockSize {
 		c.sum = sumOf(v.body)
 	}
@@ -158,11 +160,12 @@ func (k *keeper) place(h hash, c *change) {
 }
 
 // appendEntry puts an entry into the buffer, writing what is full.
-func (k *keeper) appendEntry(h hash, id uint64, body []byte) (place, error) {
+func (k *keeper) appendEntry(h hash, id uint64, body, apart []byte) (place, error) {
 	if k.d.readOnly() {
 		return place{}, cache.ErrFull
 	}
-	size := entrySize(int64(len(body)))
+	e := header{h: h, id: id, length: int64(len(body)), apart: len(apart)}
+	size := e.size()
 	if k.sg == nil || k.end()+size > k.d.segs.segSize {
 		if err := k.open(size); err != nil {
 			return place{}, err
@@ -170,7 +173,7 @@ func (k *keeper) appendEntry(h hash, id uint64, body []byte) (place, error) {
 	}
 	loc := place{seg: k.sg.seq, off: k.end()}
 	var head [headerSize]byte
-	err := k.write(header{h: h, id: id, length: int64(len(body))}.append(head[:0]))
+	err := k.write(e.append(head[:0]))
 	err = errors.Join(err, k.write(body))
 	if len(body) > blockSize {
 		s := sums{id: id}
@@ -179,6 +182,7 @@ func (k *keeper) appendEntry(h hash, id uint64, body []byte) (place, error) {
 		}
 		err = errors.Join(err, k.write(s.take()))
 	}
+	err = errors.Join(err, k.write(apart))
 	var zero [entryAlign]byte
 	return loc, errors.Join(err, k.write(zero[:loc.off+size-k.end()]))
 }

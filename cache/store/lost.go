@@ -1,6 +1,6 @@
 package store
 
-// fate is what became of a body that a record points to.
+// fate is what became of an entry that a record points to.
 type fate uint8
 
 const (
@@ -15,10 +15,10 @@ func (sg *segment) holds(r *record) bool {
 	if sg.missing.Load() {
 		return false
 	}
-	return sg.end == 0 || r.loc.off+headerSize+r.meta.Length+sumsSize(r.meta.Length) <= sg.end
+	return sg.end == 0 || r.apartAt()+int64(r.apart) <= sg.end
 }
 
-// fate says what became of the body of r. A segment of an earlier start that
+// fate says what became of the entry of r. A segment of an earlier start that
 // was not there when the store was opened counts as lost, although a crash may
 // have come between its eviction and the index.
 func (ss *segments) fate(r *record) fate {

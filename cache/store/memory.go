@@ -17,6 +17,7 @@ type entry struct {
 	meta     *cache.Meta     // of the newest
 	vars     []*variant
 	fromDisk bool // just read from the index
+	bare     bool // of some of vars the metadata are not known
 	weight   uint32
 }
 
@@ -26,7 +27,8 @@ func newEntry(vars []*variant) *entry {
 	cost, whole := int64(0), true
 	for _, v := range vars {
 		cost += v.cost()
-		whole = whole && v.body != nil
+		whole = whole && v.whole()
+		e.bare = e.bare || v.rec.bare
 	}
 	e.weight = uint32(min(cost, 1<<31))
 	if whole {
@@ -128,6 +130,9 @@ func (m *memory) fill(h hash, v *variant) {
 	}
 	for i, o := range old.vars {
 		if o.rec.id == v.rec.id && o.body == nil {
+			if o = o.completed(&v.rec); o.rec.bare {
+				return
+			}
 			vars := slices.Clone(old.vars)
 			vars[i] = o.withBody(v.body, v.sg)
 			m.c.Set(h, newEntry(vars))
@@ -150,7 +155,7 @@ func (m *memory) change(h hash, k changeKind, v *variant) {
 	m.put(h, apply(base, []*change{{kind: k, v: v}}))
 }
 
-// settle makes vars all there is of h, keeping the bodies that are in memory.
+// settle makes vars all there is of h, keeping what of them is in memory.
 func (m *memory) settle(h hash, vars []*variant) {
 	if m == nil {
 		return
@@ -158,21 +163,33 @@ func (m *memory) settle(h hash, vars []*variant) {
 	if old := m.get(h); old != nil {
 		vars = slices.Clone(vars)
 		for i, v := range vars {
-			vars[i] = old.bodyFor(v)
+			vars[i] = old.known(v)
 		}
 	}
 	m.put(h, vars)
 }
 
-// bodyFor is v with the body that e has of it.
-func (e *entry) bodyFor(v *variant) *variant {
+// known is v with the body and the metadata that e has of it.
+func (e *entry) known(v *variant) *variant {
 	if v.body != nil {
 		return v
 	}
-	for _, o := range e.vars {
-		if o.rec.id == v.rec.id && o.body != nil {
-			return v.withBody(o.body, o.sg)
+	i := slices.IndexFunc(e.vars, func(o *variant) bool { return o.rec.id == v.rec.id })
+	if i < 0 {
+		return v
+	}
+	o := e.vars[i]
+	if v.rec.bare {
+		if v = v.completed(&o.rec); v.rec.bare {
+			return v
 		}
+	}
+	if o.body != nil {
+		sg := v.sg
+		if sg == nil {
+			sg = o.sg
+		}
+		v = v.withBody(o.body, sg)
 	}
 	return v
 }
@@ -187,7 +204,7 @@ func (m *memory) relocate(h hash, vars []*variant) {
 	for i, o := range moved {
 		for _, v := range vars {
 			if v.rec.id == o.rec.id {
-				moved[i] = o.at(v.rec.loc, v.sg)
+				moved[i] = old.known(v)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -51,12 +52,27 @@ func (v *variant) touch() {
 	}
 }
 
-// withMeta is v with other metadata.
+// withMeta is v with other metadata than those in its entry.
 func (v *variant) withMeta(m *cache.Meta) *variant {
 	nv := *v
 	nv.rec.meta, nv.rec.size = m, metaSize(m)
+	nv.rec.apart, nv.rec.bare = 0, false
 	return &nv
 }
+
+// completed is v, if it is bare, with the metadata of r, a record of the same
+// response, when those are the ones in the entry.
+func (v *variant) completed(r *record) *variant {
+	if !v.rec.bare || r.bare || r.apart != v.rec.apart {
+		return v
+	}
+	nv := *v
+	nv.rec.meta, nv.rec.size, nv.rec.bare = r.meta, r.size, false
+	return &nv
+}
+
+// whole reports that all of v is in memory.
+func (v *variant) whole() bool { return v.body != nil && !v.rec.bare }
 
 // at is v in another place, without a body that is leased.
 func (v *variant) at(loc place, sg *segment) *variant {
@@ -108,7 +124,8 @@ type diskObject struct {
 	one [1]cache.Object // itself, for Lookup to return
 
 	mu      sync.Mutex // guards all below
-	body    []byte     // the whole body, once Verify has read it
+	read    []byte     // the whole body as it came with the metadata, not checked; nil: it did not
+	body    []byte     // the whole body, once Verify has checked it
 	reading bool       // r is in use
 	r       bodyReader
 	at      int64 // when the file was changed last, before r began to read it; 0: not known
@@ -148,6 +165,18 @@ func (o *diskObject) ReadAt(p []byte, off int64) (int, error) {
 	return n, o.check(err)
 }
 
+// complete reads the metadata, and a short body with them when it is wanted too. An
+// object whose metadata cannot be read is dropped. It is called before anybody else
+// has the object.
+func (o *diskObject) complete(withBody bool) error {
+	r, body, err := o.v.rec.complete(o.sg, o.h, &o.s.disk.line, withBody)
+	if err != nil {
+		return o.s.unreadable(o.h, o.v, err)
+	}
+	o.v, o.read = o.v.completed(&r), body
+	return nil
+}
+
 // File implements cache.InFile. It knows what Verify found.
 func (o *diskObject) File() (*os.File, int64) {
 	o.mu.Lock()
@@ -159,8 +188,9 @@ func (o *diskObject) File() (*os.File, int64) {
 }
 
 // Verify implements cache.Object. A small body that the memory tier may keep is
-// read whole and offered to it. Of another one it checks every block until that
-// was done once since the start, up to checkWhole; of a longer one the first.
+// read whole and offered to it, and one that came with its metadata is checked whole.
+// Of another one it checks every block until that was done once since the start, up
+// to checkWhole; of a longer one the first.
 func (o *diskObject) Verify() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -168,7 +198,7 @@ func (o *diskObject) Verify() error {
 		return nil
 	}
 	again := o.sg.hit(o.v.rec.loc.off)
-	if o.s.wantsWhole(o.v.rec.meta.Length, again) {
+	if o.read != nil || o.s.wantsWhole(o.v.rec.meta.Length, again) {
 		return o.check(o.load())
 	}
 	r := o.reader()
@@ -189,15 +219,22 @@ func (o *diskObject) Verify() error {
 	return nil
 }
 
-// load reads the whole body and offers it to the memory tier.
+// load gets the whole body and offers it to the memory tier.
 func (o *diskObject) load() error {
-	b := make([]byte, o.v.rec.meta.Length)
-	if _, err := o.reader().ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	b := o.read
+	if b == nil {
+		b = make([]byte, o.v.rec.meta.Length)
+		if _, err := o.reader().ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else if sumOf(b) != o.v.rec.sum {
+		return fmt.Errorf("%w: body", cache.ErrCorrupt)
 	}
 	o.body = b
-	o.s.n.swapIns.Add(1)
-	o.s.promote(o.h, o.v.withBody(b, o.sg))
+	if o.s.mem.keeps(o.v.rec.meta.Length) {
+		o.s.n.swapIns.Add(1)
+		o.s.promote(o.h, o.v.withBody(b, o.sg))
+	}
 	return nil
 }
 
@@ -229,11 +266,16 @@ func (o *diskObject) check(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
+	return o.s.unreadable(o.h, o.v, err)
+}
+
+// unreadable drops v, which err says is damaged or cannot be read.
+func (s *Store) unreadable(h hash, v *variant, err error) error {
 	if !errors.Is(err, cache.ErrCorrupt) {
-		o.s.disk.failed("read", err)
+		s.disk.failed("read", err)
 		err = errors.Join(cache.ErrCorrupt, err)
 	}
-	o.s.drop(o.h, o.v)
+	s.drop(h, v)
 	return err
 }
 

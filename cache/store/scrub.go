@@ -11,7 +11,7 @@ import (
 	"github.com/cachenode/cachenode/cache"
 )
 
-// runScrub reads all stored bodies, slowly and again and again, and drops those
+// runScrub reads all stored objects, slowly and again and again, and drops those
 // that do not pass their checksums.
 func (d *disk) runScrub(ctx context.Context) error {
 	perSecond := int(d.s.o.ScrubRate)
@@ -57,8 +57,12 @@ func (d *disk) scrubEntry(ctx context.Context, sg *segment, e found, pace *rate.
 		if v.rec.loc != (place{sg.seq, e.off}) || !sg.holds(&v.rec) { // what is cut off the sweep tells
 			continue
 		}
-		if err := d.scrubBody(ctx, sg, v, pace); errors.Is(err, cache.ErrCorrupt) {
-			d.log.Warn("stored body is damaged", "key", entry.key, "err", err)
+		err := d.scrubBody(ctx, sg, v, pace)
+		if err == nil && v.rec.apart > 0 {
+			_, err = readApart(sg, e.h, &v.rec)
+		}
+		if errors.Is(err, cache.ErrCorrupt) {
+			d.log.Warn("stored object is damaged", "key", entry.key, "err", err)
 			d.s.drop(e.h, v)
 		} else if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// segment is one file of bodies. It is written by the keeper or, when it holds
+// segment is one file of objects. It is written by the keeper or, when it holds
 // one large object, by that object's writer; it is whole before anybody pins it
 // for what it holds.
 type segment struct {

@@ -145,8 +145,9 @@ type change struct {
 
 	// For the keeper alone.
 	loc    place
+	apart  int    // length of the metadata behind the body
 	sum    uint64 // of a body of one block
-	placed bool   // the body is in its segment
+	placed bool   // the entry is in its segment
 }
 
 // apply returns base after changes. Neither is changed.

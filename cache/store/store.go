@@ -1,20 +1,23 @@
-// Package store keeps the cache's objects: metadata in a badger index, bodies
-// in append-only segment files under an exact quota, and the most useful small
-// objects whole in memory. It decides nothing about HTTP; package cache does.
+// Package store keeps the cache's objects in append-only segment files under an
+// exact quota, where each is and what it is selected by in a badger index, and the
+// most useful small objects whole in memory. It decides nothing about HTTP; package
+// cache does.
 //
 // Layout of the data directory:
 //
 //	store.lock            held by the process that has the store open
 //	index/                badger: one value per key with the records of its variants
-//	segments/0…0.seg      bodies; a segment holds many small objects or one large one
+//	segments/0…0.seg      a segment holds many small objects, bodies and metadata
+//	segments/0…0.obj      or the body of one large one, whose metadata the index has
 //	segments/state        format, hash seed, start counter, last known totals
 //	segments/purges       purges that are not swept yet
 //
 // The way of a small object: Commit puts it into the pending overlay of its
 // shard, from where it is served at once; one keeper goroutine appends its body
-// to the open segment, then writes its record, then hands it to the memory tier
-// and takes it off the overlay. So a record never points to a body that the
-// kernel does not have, and no request waits for badger.
+// and metadata to the open segment, then writes its record, then hands it to the
+// memory tier and takes it off the overlay. So a record never points to what the
+// kernel does not have, and no request waits for badger. Updated metadata go into
+// the record, as a segment is never changed.
 package store
 
 import (
@@ -140,7 +143,7 @@ func (s *Store) Peek(key string) []cache.Object {
 	}
 	e.prefetch()
 	switch {
-	case e.key != key:
+	case e.key != key || e.bare:
 		return nil
 	case e.objs != nil:
 		s.n.memoryHits.Add(1)
@@ -167,10 +170,8 @@ func (s *Store) settled(h hash) *entry {
 
 // lookupSlow merges the overlay with what the tiers have.
 func (s *Store) lookupSlow(h hash, key string) []cache.Object {
-	vars, indexed, held := s.current(h, key)
-	objs, gone := s.open(h, vars)
-	letGo(held)
-	if gone && indexed {
+	objs, gone := s.merged(h, key)
+	if gone {
 		// The memory tier or the index lags behind an eviction, or a crash left a
 		// record that points to nothing.
 		for _, o := range objs {
@@ -178,9 +179,7 @@ func (s *Store) lookupSlow(h hash, key string) []cache.Object {
 		}
 		s.forget(h)
 		s.disk.sweepWanted.Store(true)
-		vars, _, held = s.current(h, key)
-		objs, _ = s.open(h, vars)
-		letGo(held)
+		objs, _ = s.merged(h, key)
 	}
 	s.count(objs)
 	return objs
@@ -201,22 +200,38 @@ func (s *Store) count(objs []cache.Object) {
 	s.n.memoryHits.Add(1)
 }
 
-// current returns the variants of key, whether the tiers had any of them, and the
-// changes among them, which are to be let go when the variants have been opened.
-func (s *Store) current(h hash, key string) (vars []*variant, indexed bool, held []*change) {
+// merged opens what there is of key. gone says that a variant of which the tiers
+// know was not there.
+func (s *Store) merged(h hash, key string) (objs []cache.Object, gone bool) {
 	sh := s.shard(h)
 	alone, changes, gen := sh.snapshot(h)
+	defer letGo(changes)
+	var e *entry
 	var base []*variant
 	if !alone {
-		e := s.base(h, key)
-		if e != nil && e.fromDisk && len(changes) == 0 {
-			s.publish(h, e, gen)
-		}
-		if e != nil {
+		if e = s.base(h, key); e != nil {
 			base = e.vars
 		}
 	}
-	return s.visible(key, apply(base, changes)), len(base) > 0, changes
+	objs, gone = s.open(h, s.visible(key, apply(base, changes)))
+	if e != nil && len(changes) == 0 && len(objs) == len(base) {
+		s.learnt(h, e, objs, gen)
+	}
+	return objs, gone && len(base) > 0
+}
+
+// learnt offers the memory tier what a look-up had to read: objs are of all of e.
+func (s *Store) learnt(h hash, e *entry, objs []cache.Object, gen uint64) {
+	if e.bare {
+		vars := make([]*variant, len(objs))
+		for i, o := range objs {
+			vars[i] = variantOf(o)
+		}
+		e = newEntry(vars)
+	} else if !e.fromDisk {
+		return
+	}
+	s.publish(h, e, gen)
 }
 
 // visible leaves out variants of other keys with the same hash, and purged ones.
@@ -248,7 +263,7 @@ func (s *Store) base(h hash, key string) *entry {
 	return e
 }
 
-// open makes objects of variants. gone says that the body of one was not there.
+// open makes objects of variants. gone says that the entry of one was not there.
 func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 	for _, v := range vars {
 		if v.lease != nil {
@@ -256,7 +271,7 @@ func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 			objs = append(objs, leasedObject{v})
 			continue
 		}
-		if v.body != nil {
+		if v.whole() {
 			objs = append(objs, v)
 			continue
 		}
@@ -270,6 +285,10 @@ func (s *Store) open(h hash, vars []*variant) (objs []cache.Object, gone bool) {
 			continue
 		}
 		o := &diskObject{s: s, h: h, v: v, sg: sg}
+		if v.rec.bare && o.complete(len(vars) == 1) != nil {
+			s.disk.segs.unpin(sg)
+			continue
+		}
 		if len(vars) == 1 { // no slice beside it
 			o.one[0] = o
 			return o.one[:], false

@@ -94,7 +94,7 @@ func TestTimelineIsMonotonic(t *testing.T) {
 		time.Sleep(time.Hour)
 		received := time.Now()
 		m := &cache.Meta{Key: "http://example.com/", Received: received, Requested: received}
-		e, err := parseRecords(encodeRecords([]*variant{{rec: record{meta: m}}}, &line), &line)
+		e, err := parseRecords(appendRecords(nil, []*variant{{rec: record{meta: m}}}, &line), &line)
 		if err != nil {
 			t.Fatal(err)
 		}

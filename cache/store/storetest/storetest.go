@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) cache.Store) {
 		{"AtMostMaxVariants", testManyVariants},
 		{"MetaComesBack", testMeta},
 		{"UpdateKeepsBody", testUpdate},
+		{"UpdateLeavesOtherVariants", testUpdateVariant},
 		{"UpdateOfTheGoneIsLost", testUpdateGone},
 		{"DeleteDropsAllVariants", testDelete},
 		{"DeleteStopsWhatIsInFlight", testDeleteInFlight},
@@ -307,6 +308,35 @@ func testUpdate(t *testing.T, s cache.Store) {
 		if b, err := Read(objs[0]); err != nil || !bytes.Equal(b, body) {
 			t.Fatalf("wrong body after update: %v", err)
 		}
+		release(objs)
+	}
+}
+
+func testUpdateVariant(t *testing.T, s cache.Store) {
+	de, en := Meta(key, 4, lang("de")), Meta(key, 4, lang("en"))
+	de.Header.Set("X-Of", "de")
+	en.Header.Set("X-Of", "en")
+	for _, m := range []*cache.Meta{de, en} {
+		if err := TryPut(s, m, []byte("body")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		fresh := Meta(key, 4, lang("de"))
+		fresh.Header.Set("X-Fresh", fmt.Sprint(i))
+		objs := s.Lookup(key)
+		at := slices.IndexFunc(objs, func(o cache.Object) bool { return o.Meta().Vary[0].Value == "de" })
+		err := s.Update(objs[at], fresh)
+		release(objs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objs = s.Lookup(key)
+		if len(objs) != 2 {
+			t.Fatalf("%d objects after update", len(objs))
+		}
+		SameMeta(t, objs[0].Meta(), fresh)
+		SameMeta(t, objs[1].Meta(), en)
 		release(objs)
 	}
 }
