@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -276,6 +277,10 @@ func (x *index) hashes(after []byte, n int, fn func(h hash)) (next []byte, err e
 	return next, err
 }
 
+// eachAtOnce is how many keys are read before others may have the processor: requests
+// come first, also where there is only one.
+const eachAtOnce = 256
+
 // each calls fn for each key, in order, from after on, until it returns false.
 func (x *index) each(after []byte, fn func(h hash, item *badger.Item) bool) (err error) {
 	defer recovered(&err)
@@ -284,7 +289,11 @@ func (x *index) each(after []byte, fn func(h hash, item *badger.Item) bool) (err
 		o.PrefetchValues = false
 		it := t.NewIterator(o)
 		defer it.Close()
+		n := 0
 		for it.Seek(after); it.Valid(); it.Next() {
+			if n++; n%eachAtOnce == 0 {
+				runtime.Gosched()
+			}
 			item := it.Item()
 			if len(item.Key()) == len(hash{}) && !fn(hash(item.Key()), item) {
 				return nil
