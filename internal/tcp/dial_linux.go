@@ -24,8 +24,8 @@ func (d Dialer) dial(ctx context.Context, by time.Time, to netip.AddrPort) (net.
 		switch {
 		case err == nil:
 			return c, nil
-		case try < attempts && (err == errItself || errors.Is(err, unix.EADDRNOTAVAIL)): // the port that it chose was taken meanwhile
-		case err == errItself:
+		case try < attempts && (errors.Is(err, errItself) || errors.Is(err, unix.EADDRNOTAVAIL)): // the port that it chose was taken meanwhile
+		case errors.Is(err, errItself):
 			return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
 		default:
 			return nil, err
