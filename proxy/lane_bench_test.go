@@ -60,7 +60,7 @@ func TestShortLaneAllocations(t *testing.T) {
 		{"memory", 1000, nil, 0, nil},
 		{"memory, long", 300_000, nil, 0, nil},
 		{"not modified", 1000, []string{`If-None-Match: "1"`}, 0, nil},
-		{"disk", 10_000, nil, 2, []rigOption{onDisk}},
+		{"disk", 10_000, nil, 1, []rigOption{onDisk}},
 		{"disk, long", 300_000, nil, 2, []rigOption{onDisk}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

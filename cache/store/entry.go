@@ -135,6 +135,8 @@ type bodyReader struct {
 	buf   []byte // nil: none
 
 	passed int64 // blocks from the first on that have passed their checksums
+
+	last [1]byte // of a block: it takes all of the block to know one byte
 }
 
 var blockPool = sync.Pool{New: func() any { return new([blockSize]byte) }}
@@ -191,9 +193,8 @@ func (r *bodyReader) has(block int64) bool { return r.buf != nil && r.block == b
 
 // checkBlocks reads the first blocks of the body for their checksums alone.
 func (r *bodyReader) checkBlocks(blocks int64) error {
-	var last [1]byte // of each block: it takes all of the block to know one byte
 	for i := range blocks {
-		_, err := r.ReadAt(last[:], min((i+1)*blockSize, r.length)-1)
+		_, err := r.ReadAt(r.last[:], min((i+1)*blockSize, r.length)-1)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
