@@ -88,11 +88,11 @@ func (d Dialer) begin(fd int, peer *address) error {
 			return err
 		}
 	}
-	switch err := connect(fd, peer); err {
-	case nil, unix.EINPROGRESS, unix.EALREADY, unix.EISCONN, unix.EINTR:
+	switch errno := connect(fd, peer); errno {
+	case 0, unix.EINPROGRESS, unix.EALREADY, unix.EISCONN, unix.EINTR:
 		return nil
 	default:
-		return os.NewSyscallError("connect", err)
+		return os.NewSyscallError("connect", errno)
 	}
 }
 

@@ -40,10 +40,10 @@ func bigEndian(port uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// connect begins to connect fd.
-func connect(fd int, to *address) error {
+// connect begins to connect fd; 0: it is through.
+func connect(fd int, to *address) syscall.Errno {
 	_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to.in6)), uintptr(to.length))
-	return asError(errno)
+	return errno
 }
 
 func bindTo(fd int, own *address) error {
