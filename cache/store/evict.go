@@ -90,14 +90,13 @@ func (k *keeper) vacate(sg *segment, chance bool) {
 	defer k.d.segs.unpin(sg)
 	var keys []hash
 	moves := map[place]place{}
-	err := walk(sg, func(e found) bool {
-		keys = append(keys, e.h)
-		if chance && sg.wasHit(e.off) {
-			if to, ok := k.survive(sg, e); ok {
-				moves[place{sg.seq, e.off}] = to
+	err := each(sg, func(h hash, off int64) {
+		keys = append(keys, h)
+		if chance && sg.wasHit(off) {
+			if to, ok := k.survive(sg, h, off); ok {
+				moves[place{sg.seq, off}] = to
 			}
 		}
-		return true
 	})
 	if err != nil {
 		k.d.failed("read", err)
@@ -109,21 +108,21 @@ func (k *keeper) vacate(sg *segment, chance bool) {
 }
 
 // survive appends an entry to the open segment again.
-func (k *keeper) survive(sg *segment, e found) (place, bool) {
-	size := e.size()
-	if k.sg == nil || size > k.chance || k.end()+size > k.d.segs.segSize {
-		return place{}, false
-	}
-	v := k.find(e.h, place{sg.seq, e.off})
+func (k *keeper) survive(sg *segment, h hash, off int64) (place, bool) {
+	v := k.find(h, place{sg.seq, off})
 	if v == nil {
 		return place{}, false
 	}
-	body, apart, err := readEntry(sg, e.h, &v.rec)
+	size := header{length: v.rec.meta.Length, apart: v.rec.apart}.size()
+	if k.sg == nil || size > k.chance || !k.fits(size) {
+		return place{}, false
+	}
+	body, apart, err := readEntry(sg, h, &v.rec)
 	if err != nil {
 		k.d.s.n.corrupt.Add(1)
 		return place{}, false
 	}
-	to, err := k.appendEntry(e.h, e.id, body, apart)
+	to, err := k.appendEntry(h, v.rec.id, body, apart)
 	if err != nil {
 		return place{}, false
 	}

@@ -311,6 +311,27 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
+// FuzzContents reads any bytes as contents; what is read comes back.
+func FuzzContents(f *testing.F) {
+	f.Add(appendTrailer(nil))
+	f.Add(appendTrailer(listed{hash{2}, 128}.append(listed{hash{1}, 0}.append(nil))))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = contentsSize(b)
+		all, ok := parseContents(b)
+		if !ok {
+			return
+		}
+		var again []byte
+		for _, l := range all {
+			again = l.append(again)
+		}
+		if !bytes.Equal(appendTrailer(again), b) {
+			t.Fatal("does not come back")
+		}
+	})
+}
+
 func FuzzParsePurges(f *testing.F) {
 	one, two := purge{id: 1, kind: purgeHost, pattern: "a"}, purge{id: 2, kind: purgeAll}
 	f.Add(two.append(one.append(nil)))

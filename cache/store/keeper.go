@@ -25,6 +25,8 @@ type keeper struct {
 	saved int    // of them already in the file
 	apart []byte // metadata on their way into buf
 
+	contents []byte // of sg, without the trailer
+
 	dirty   map[hash][]chan<- answer // keys with changes, and who waits for them
 	waiting bool                     // somebody waits for one of them
 	placed  []*change                // their bodies are in buf, or in the file without its being known
@@ -166,12 +168,13 @@ func (k *keeper) appendEntry(h hash, id uint64, body, apart []byte) (place, erro
 	}
 	e := header{h: h, id: id, length: int64(len(body)), apart: len(apart)}
 	size := e.size()
-	if k.sg == nil || k.end()+size > k.d.segs.segSize {
+	if k.sg == nil || !k.fits(size) {
 		if err := k.open(size); err != nil {
 			return place{}, err
 		}
 	}
 	loc := place{seg: k.sg.seq, off: k.end()}
+	k.contents = listed{h, loc.off}.append(k.contents)
 	var head [headerSize]byte
 	err := k.write(e.append(head[:0]))
 	err = errors.Join(err, k.write(body))
@@ -188,6 +191,12 @@ func (k *keeper) appendEntry(h hash, id uint64, body, apart []byte) (place, erro
 }
 
 func (k *keeper) end() int64 { return k.base + int64(k.n) }
+
+// fits reports whether the open segment has room for one more entry of size, and
+// the contents with it.
+func (k *keeper) fits(size int64) bool {
+	return k.end()+size+int64(len(k.contents)+listedSize+trailerSize)+diskAlign <= k.d.segs.segSize
+}
 
 func (k *keeper) write(p []byte) error {
 	for len(p) > 0 {
@@ -262,11 +271,26 @@ func (k *keeper) seal() {
 	if k.sg == nil {
 		return
 	}
+	k.list()
 	if err := k.f.Close(); err != nil {
 		k.d.failed("close", err)
 	}
-	k.sg, k.f = nil, nil
+	k.sg, k.f, k.contents = nil, nil, k.contents[:0]
 	k.base, k.n, k.saved = 0, 0, 0
+}
+
+// list writes the contents to the end of the open segment, which is that of a disk
+// block. Where that fails there are none.
+func (k *keeper) list() {
+	if len(k.contents) == 0 || k.d.readOnly() {
+		return
+	}
+	k.contents = appendTrailer(k.contents)
+	gap := -(k.end() + int64(len(k.contents))) & (diskAlign - 1)
+	var zero [diskAlign]byte
+	if k.write(zero[:gap]) == nil && k.write(k.contents) == nil {
+		_ = k.save() // it has told what is wrong
+	}
 }
 
 // save writes the buffer; a last part of a disk block stays in it, to be
@@ -325,6 +349,7 @@ func (k *keeper) lose() {
 		k.abandon(k.d.s.hash(c.v.rec.meta.Key), c)
 	}
 	k.unplace()
+	k.contents = k.contents[:0] // nothing more goes into this one
 	k.seal()
 }
 
