@@ -47,3 +47,20 @@ func TestSplitHeals(t *testing.T) {
 		})
 	}
 }
+
+// Members that come at the same time find each other though the news of them get
+// lost: whoever has met somebody compares what it knows with one of the others.
+func TestLostNewsOfMembers(t *testing.T) {
+	atLength(t)
+	inVirtualTime(t, func(l *lab) {
+		l.setCut(func(_, _ netip.Addr, stream bool) bool { return !stream })
+		begin := time.Now()
+		l.start(3)
+		l.wait(3*rejoinEvery, 3, Alive, l.nodes...)
+		if took := time.Since(begin); took >= syncEvery {
+			t.Errorf("they were found by memberlist's own exchange, after %v", took)
+		}
+		l.heal()
+		time.Sleep(time.Minute) // what memberlist has under way ends
+	})
+}

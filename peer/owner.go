@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 )
@@ -23,7 +24,8 @@ type owner struct {
 	tries  map[netip.AddrPort]bool // under way
 	// trouble is why an address is not joined although somebody answers there.
 	trouble map[netip.AddrPort]error
-	first   int // attempts of the first round that are not over
+	first   int  // attempts of the first round that are not over
+	met     bool // somebody has come since the last exchange with one of the members
 }
 
 func newOwner(cluster, self string) owner {
@@ -57,6 +59,7 @@ func (c *Cluster) keepRoster(ctx context.Context) {
 			c.settle()
 		case <-rejoin.C:
 			c.lookFor(ctx)
+			c.compare()
 			if c.roster.expire(time.Now()) {
 				c.changed()
 			}
@@ -108,6 +111,7 @@ func (c *Cluster) take(ev *event, now time.Time) {
 		if err != nil { // of a version that we cannot read at all
 			c.log.Debug("read what a member says of itself", "id", ev.id, "error", err)
 		}
+		c.met = c.met || !c.roster.isUp(ev.id)
 		c.roster.up(ev.id, &card, ev.gossip, now)
 		delete(c.trouble, ev.gossip)
 	case eventDown:
@@ -180,6 +184,19 @@ func (c *Cluster) resync() {
 	for _, m := range c.View().Others() {
 		c.aside.Go(func() { _ = s.join(m.Gossip) }) // who cannot be reached is found out by gossip
 	}
+}
+
+// compare exchanges the whole state with one of the members when somebody has come:
+// of nodes that come at the same time one may miss the news of another, which is
+// told a few times only, and would wait for memberlist's own exchange.
+func (c *Cluster) compare() {
+	others := c.View().Others()
+	if !c.met || len(others) == 0 {
+		return
+	}
+	c.met = false
+	s, one := c.stay.Load(), others[rand.IntN(len(others))].Gossip
+	c.aside.Go(func() { _ = s.join(one) }) // who cannot be reached is found out by gossip
 }
 
 // Warnings says what keeps this node from members that it can reach.

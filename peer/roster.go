@@ -74,6 +74,12 @@ func (r *roster) up(id string, c *card, gossip netip.AddrPort, now time.Time) {
 	r.strays = slices.DeleteFunc(r.strays, func(a netip.AddrPort) bool { return a == gossip })
 }
 
+// isUp reports whether a node is known and up.
+func (r *roster) isUp(id string) bool {
+	e := r.entries[id]
+	return e != nil && e.State.Up()
+}
+
 func (e *entry) remember(a netip.AddrPort) {
 	list := slices.DeleteFunc(e.addrs, func(b netip.AddrPort) bool { return a == b })
 	list = slices.Insert(list, 0, a)
