@@ -1,40 +1,15 @@
 package proxy
 
-import "sync"
+import "github.com/cachenode/cachenode/internal/leash"
 
 // event is something that happens once. It has a channel only where somebody waits
 // for it. The zero value is one that has not happened.
-type event struct {
-	mu   sync.Mutex // guards what follows
-	over bool
-	c    chan struct{}
-}
+type event struct{ end leash.Leash }
 
 // happen may be called more than once.
-func (e *event) happen() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.over && e.c != nil {
-		close(e.c)
-	}
-	e.over = true
-}
+func (e *event) happen() { e.end.Cancel() }
 
-func (e *event) happened() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.over
-}
+func (e *event) happened() bool { return e.end.Err() != nil }
 
 // wait returns a channel that is closed when it has happened.
-func (e *event) wait() <-chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.c == nil {
-		e.c = make(chan struct{})
-		if e.over {
-			close(e.c)
-		}
-	}
-	return e.c
-}
+func (e *event) wait() <-chan struct{} { return e.end.Done() }

@@ -152,6 +152,7 @@ func (x *exchange) await(fl *flight, joined bool) bool {
 		return fl.wait(x.ctx, nil) == nil
 	}
 	if fl.fill.body != nil { // which is read while the answer may come already
+		fl.infos = make(chan interim, mostHints)
 		fl.start()
 		return fl.wait(x.ctx, x.interim) == nil
 	}

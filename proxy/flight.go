@@ -135,10 +135,7 @@ func (p *Proxy) launch(f fill, name flightName) *flight {
 }
 
 // start makes the fetch on a goroutine of its own.
-func (fl *flight) start() {
-	fl.infos = make(chan interim, mostHints)
-	go fl.run()
-}
+func (fl *flight) start() { go fl.run() }
 
 // cancelAll ends all fetches, those that begin later too.
 func (f *flights) cancelAll() {

@@ -24,12 +24,7 @@ func TestShortLaneKeepsTheRules(t *testing.T) {
 	d.dial().ask(plainGet)
 	ask := func(change func(*acl.Options)) (string, bool) {
 		t.Helper()
-		o := acl.DefaultOptions()
-		o.AllowTo = []string{"127.0.0.0/8"}
-		change(&o)
-		l, err := acl.New(o)
-		d.must(err)
-		d.proxy.SetAccess(l)
+		d.setRules(change)
 		long := d.long.Load()
 		text := d.dial().ask(plainGet)
 		return text[:len("HTTP/1.1 200")], d.long.Load() == long
@@ -201,15 +196,7 @@ func TestShortLanePermits(t *testing.T) {
 		d.page(path, laneText)
 		d.dial().ask(strings.ReplaceAll(plainGet, "/p", path))
 	}
-	rules := func(change func(*acl.Options)) {
-		t.Helper()
-		o := acl.DefaultOptions()
-		o.AllowTo = []string{"127.0.0.0/8"}
-		change(&o)
-		l, err := acl.New(o)
-		d.must(err)
-		d.proxy.SetAccess(l)
-	}
+	rules := d.setRules
 	w := d.dial()
 	ask := func(request, want string, short bool) {
 		t.Helper()
@@ -247,4 +234,15 @@ func TestShortLanePermits(t *testing.T) {
 		ask(plainGet, "HTTP/1.1 200", true)
 		ask(other, "HTTP/1.1 403", false)
 	}
+}
+
+// setRules has the rules that change makes of those of these tests decide from here on.
+func (d *road) setRules(change func(*acl.Options)) {
+	d.t.Helper()
+	o := acl.DefaultOptions()
+	o.AllowTo = []string{"127.0.0.0/8"}
+	change(&o)
+	l, err := acl.New(o)
+	d.must(err)
+	d.proxy.SetAccess(l)
 }

@@ -81,13 +81,18 @@ func (r *chunkedReader) readNow(p []byte) (n int, err error) {
 
 // nextIsHere reports whether all that next reads has arrived.
 func (r *chunkedReader) nextIsHere() bool {
-	b := r.in.buffered()
-	if r.within {
-		i := bytes.IndexByte(b, '\n')
-		b = b[i+1:]
-	}
+	b := r.ahead()
 	i := bytes.IndexByte(b, '\n')
 	return i > 0 && (b[0] != '0' || bytes.Contains(b[i:], []byte("\n\r\n")) || bytes.Contains(b[i:], []byte("\n\n")))
+}
+
+// ahead is what has arrived behind the end of the chunk under way.
+func (r *chunkedReader) ahead() []byte {
+	b := r.in.buffered()
+	if r.within {
+		b = b[bytes.IndexByte(b, '\n')+1:]
+	}
+	return b
 }
 
 // unexpected is err for a body that has not ended.
@@ -101,11 +106,7 @@ func unexpected(err error) error {
 // chunkWaits reports whether the head of another chunk with data has arrived
 // whole, so that next will not wait for the origin.
 func (r *chunkedReader) chunkWaits() bool {
-	b := r.in.buffered()
-	if r.within {
-		i := bytes.IndexByte(b, '\n')
-		b = b[i+1:]
-	}
+	b := r.ahead()
 	return len(b) > 0 && b[0] != '0' && bytes.IndexByte(b, '\n') > 0
 }
 
