@@ -129,8 +129,8 @@ func (k *keeper) finish(kc *keyChange) {
 		if len(p.changes) == 0 {
 			delete(sh.keys, kc.h)
 			s.pending.Add(-1)
-			s.mem.settle(kc.h, kc.after)
 		}
+		s.mem.settle(kc.h, kc.after) // changes that are left build upon it
 	}
 	left := sh.keys[kc.h] != nil
 	sh.mu.Unlock()
