@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 )
 
@@ -26,7 +27,7 @@ func (k *keeper) index() bool {
 	b := k.d.idx.newBatch()
 	defer b.discard()
 	done := make([]keyChange, 0, len(k.dirty))
-	for h := range k.dirty {
+	for _, h := range k.inOrder() {
 		kc := k.prepare(h)
 		if err := b.put(h, kc.after); err != nil {
 			k.d.failed("write index", err)
@@ -46,6 +47,17 @@ func (k *keeper) index() bool {
 	k.waiting = false
 	k.d.measure()
 	return true
+}
+
+// inOrder is the dirty keys as the index orders them: one after the other they are
+// put into its table at two thirds of what they cost at random.
+func (k *keeper) inOrder() []hash {
+	k.order = k.order[:0]
+	for h := range k.dirty {
+		k.order = append(k.order, h)
+	}
+	slices.SortFunc(k.order, func(a, b hash) int { return bytes.Compare(a[:], b[:]) })
+	return k.order
 }
 
 // prepare computes what the index is to have of h.

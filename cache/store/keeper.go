@@ -29,6 +29,7 @@ type keeper struct {
 
 	dirty   map[hash][]chan<- answer // keys with changes, and who waits for them
 	waiting bool                     // somebody waits for one of them
+	order   []hash                   // room for the keys of dirty, in order
 	placed  []*change                // their bodies are in buf, or in the file without its being known
 	held    int                      // bytes of these bodies
 	since   time.Time                // when the oldest unwritten change came
