@@ -2,6 +2,7 @@ package http1
 
 import (
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,7 @@ func validName(s string) bool {
 }
 
 func appendValue(b []byte, v string) []byte {
-	v = strings.Trim(v, " \t\r\n")
+	v = textproto.TrimString(v)
 	at := len(b)
 	b = append(b, v...)
 	for i, c := range b[at:] {

@@ -16,20 +16,20 @@ func (fl *flight) run() {
 	}
 }
 
-// runWith makes the fetch on the goroutine of the client that began it. It returns
-// when the outcome is there. A body that is there too has been brought by then; one
-// that nobody else reads is left in through, and what must be waited for otherwise
-// comes behind.
-func (fl *flight) runWith(inform func(code int, h http.Header)) {
+// runFor makes the fetch on the goroutine of x, who began it. It returns when the
+// outcome is there. A body that is there too has been brought by then; one that
+// nobody else reads is left in through, and what must be waited for otherwise comes
+// behind.
+func (fl *flight) runFor(x *exchange) {
 	behind := false
 	defer func() {
 		if !behind {
 			fl.end(recover())
 		}
 	}()
-	fl.inform = inform
+	fl.hints.to = x
 	resp := fl.ask()
-	fl.inform = nil // for a sibling's body that the origin goes on with
+	fl.hints.to = nil // for a sibling's body that the origin goes on with
 	if resp == nil || fl.bringNow(resp) {
 		return
 	}

@@ -158,9 +158,8 @@ func (x *exchange) await(fl *flight, joined bool) bool {
 	}
 	var end leash.Hook
 	end.Set(x.ctx, fl.abandon)
-	hints := hints{to: x.interim}
-	fl.runWith(hints.pass)
-	hints.end()
+	fl.runFor(x)
+	fl.hints.end()
 	return end.Unset()
 }
 

@@ -142,8 +142,8 @@ func (fl *flight) exchange() (*http.Response, upstream.Route, error) {
 
 // pass passes an informational response on to whoever began the fetch.
 func (fl *flight) pass(code int, h http.Header) {
-	if fl.inform != nil {
-		fl.inform(code, h)
+	if fl.hints.to != nil {
+		fl.hints.pass(code, h)
 		return
 	}
 	select {

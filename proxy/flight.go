@@ -25,12 +25,12 @@ type flight struct {
 	name  flightName // zero: nobody else may join
 	epoch uint64     // of its key when it began
 	ctx   leash.Leash
-	infos chan interim // informational responses for whoever began it; nil: they go to inform
+	infos chan interim // informational responses for whoever began it; nil: they go to hints
 	head  event        // outcome is there
 	done  event        // the fetch has ended
 	outcome
-	body   spool
-	inform func(code int, h http.Header) // nil: nobody, or by infos
+	body  spool
+	hints hints // for the client on whose goroutine it runs
 
 	// For the flight's goroutine alone.
 	request http.Request // to the origin

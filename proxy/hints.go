@@ -7,10 +7,13 @@ import "net/http"
 // takes nothing must not hold up. The goroutine that it takes for that is there only
 // where there are any; end waits for it.
 type hints struct {
-	to   func(code int, h http.Header)
+	to   informed // nil: nobody
 	c    chan interim
 	done chan struct{}
 }
+
+// informed is who is told of informational responses.
+type informed interface{ interim(code int, h http.Header) }
 
 // mostHints is how many of a burst wait; more are dropped.
 const mostHints = 4
@@ -18,7 +21,7 @@ const mostHints = 4
 func (p *hints) pass(code int, h http.Header) {
 	if p.c == nil {
 		p.c, p.done = make(chan interim, mostHints), make(chan struct{})
-		go p.run()
+		go p.run(p.to)
 	}
 	select {
 	case p.c <- interim{code, h}:
@@ -26,10 +29,10 @@ func (p *hints) pass(code int, h http.Header) {
 	}
 }
 
-func (p *hints) run() {
+func (p *hints) run(to informed) {
 	defer close(p.done)
 	for i := range p.c {
-		p.to(i.code, i.header)
+		to.interim(i.code, i.header)
 	}
 }
 
