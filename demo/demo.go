@@ -23,7 +23,7 @@ import (
 // Demo is one that is ready to run.
 type Demo struct {
 	o       Options
-	dir     string
+	dir     directory
 	origin  *origin.Server
 	procs   *processes
 	watch   *watcher
@@ -36,8 +36,9 @@ type Demo struct {
 	news chan string // from commands under way
 }
 
-// New finds out that everything the demo needs is free, and makes its directory.
-// An address that is taken is an *AddressError.
+// New finds out that everything the demo needs is free, and makes its directory;
+// those of demos that were killed are removed. An address that is taken is an
+// *AddressError.
 func New(o Options) (_ *Demo, err error) {
 	o.resolve()
 	if err := o.Validate(); err != nil {
@@ -52,12 +53,13 @@ func New(o Options) (_ *Demo, err error) {
 		}
 	}
 	d := &Demo{o: o, seen: make(chan *Seen), keys: make(chan byte), news: make(chan string)}
-	if d.dir, err = os.MkdirTemp(o.Dir, "cachenode-demo-"); err != nil {
+	removeLeft(o.Dir)
+	if d.dir, err = newDirectory(o.Dir); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(d.dir))
+			err = errors.Join(err, d.dir.remove())
 		}
 	}()
 	all, err := d.configure()
@@ -67,10 +69,10 @@ func New(o Options) (_ *Demo, err error) {
 	if d.origin, err = origin.Listen("127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	d.procs = newProcesses(o.Program, all)
+	d.procs = newProcesses(o.Program, d.dir.lock, all)
 	base := "http://" + d.origin.Addr().String()
 	d.traffic = &traffic{front: o.front().String(), origin: base}
-	d.state.Dir, d.state.Front, d.state.Page = d.dir, o.front().String(), base+origin.Prefix+"x?size=0&cc=max-age=60"
+	d.state.Dir, d.state.Front, d.state.Page = d.dir.path, o.front().String(), base+origin.Prefix+"x?size=0&cc=max-age=60"
 	return d, nil
 }
 
@@ -80,20 +82,20 @@ func (d *Demo) configure() (all []*child, err error) {
 	for _, a := range d.o.Addresses {
 		members = append(members, strconv.Quote(d.o.at(a, portGossip).String()))
 	}
-	token := filepath.Join(d.dir, "token")
+	token := filepath.Join(d.dir.path, "token")
 	secret := peer.NewIdentity("demo", time.Now()).Token().Encode()
 	if err := os.WriteFile(token, []byte(secret+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	for i, a := range d.o.Addresses {
 		name := fmt.Sprintf("n%d", i+1)
-		file, data := filepath.Join(d.dir, name+".yaml"), filepath.Join(d.dir, name)
+		file, data := filepath.Join(d.dir.path, name+".yaml"), filepath.Join(d.dir.path, name)
 		text := fmt.Sprintf(nodeConfig, name, data, d.o.at(a, portProxy), d.o.at(a, portICP), d.o.at(a, portAdmin),
 			a, portGossip+d.o.Shift, strings.Join(members, ", "), token, d.o.VIP, d.o.front().Port())
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
-		all = append(all, &child{args: []string{"run", "--config", file}, log: filepath.Join(d.dir, name+".log")})
+		all = append(all, &child{args: []string{"run", "--config", file}, log: filepath.Join(d.dir.path, name+".log")})
 		d.state.Nodes = append(d.state.Nodes, Node{Name: name, Address: d.o.at(a, portProxy).String()})
 		names, dirs = append(names, name), append(dirs, data)
 	}
@@ -118,7 +120,7 @@ stop_timeout: 1s
 
 // Close removes what New made. Run does it too.
 func (d *Demo) Close() error {
-	return errors.Join(d.origin.Close(), os.RemoveAll(d.dir))
+	return errors.Join(d.origin.Close(), d.dir.remove())
 }
 
 // Run starts the nodes, shows them until ctx ends or q is pressed, ends them and

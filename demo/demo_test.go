@@ -320,6 +320,55 @@ func TestHopelessDemo(t *testing.T) {
 	}
 }
 
+// What demos left that were killed goes when the next begins. What one has that
+// runs, or whose nodes do, stays, and so does what is no demo's.
+func TestWhatAKilledDemoLeft(t *testing.T) {
+	parent := t.TempDir()
+	begin := func() directory {
+		d, err := newDirectory(parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	kill := func(d directory) {
+		if err := d.lock.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	killed, running, withNode := begin(), begin(), begin()
+	node := exec.Command("sleep", "60")
+	node.ExtraFiles = []*os.File{withNode.lock}
+	if err := node.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer node.Wait()         //nolint:errcheck // it is killed
+	defer node.Process.Kill() //nolint:errcheck // it runs
+	kill(killed)
+	kill(withNode)
+	unlocked, other := prefix+"begun", "cachenode-other"
+	for _, name := range []string{unlocked, other} {
+		if err := os.Mkdir(parent+"/"+name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(killed.path, parent+"/"+prefix+"link"); err != nil {
+		t.Fatal(err)
+	}
+	removeLeft(parent)
+	for path, stays := range map[string]bool{
+		killed.path: false, running.path: true, withNode.path: true,
+		parent + "/" + unlocked: true, parent + "/" + other: true, parent + "/" + prefix + "link": true,
+	} {
+		if _, err := os.Lstat(path); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := running.remove(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLastWords(t *testing.T) {
 	file := t.TempDir() + "/log"
 	for text, want := range map[string]string{

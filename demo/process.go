@@ -30,6 +30,7 @@ type exit struct {
 // processes start and end the nodes.
 type processes struct {
 	program string
+	lock    *os.File // of the directory, which each has open too
 	all     []*child
 	exits   chan exit // of capacity one for each node: so many can run
 	waiting sync.WaitGroup
@@ -42,9 +43,9 @@ type start struct {
 	result chan<- error
 }
 
-func newProcesses(program string, all []*child) *processes {
+func newProcesses(program string, lock *os.File, all []*child) *processes {
 	return &processes{
-		program: program, all: all, exits: make(chan exit, len(all)), starts: make(chan start), ended: make(chan struct{}),
+		program: program, lock: lock, all: all, exits: make(chan exit, len(all)), starts: make(chan start), ended: make(chan struct{}),
 	}
 }
 
@@ -68,6 +69,7 @@ func (p *processes) start(i int) error {
 	defer log.Close() // the process has its own
 	c.cmd = exec.Command(p.program, c.args...)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
+	c.cmd.ExtraFiles = []*os.File{p.lock}
 	c.cmd.SysProcAttr = ownGroup()
 	result := make(chan error, 1)
 	p.starts <- start{c.cmd, result}

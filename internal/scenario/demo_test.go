@@ -25,7 +25,13 @@ func demoNodes() []string {
 // startDemo runs a demo without a terminal, until its nodes are a cluster.
 func startDemo(t *testing.T, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, data: t.TempDir(), out: &transcript.Transcript{}, ended: make(chan struct{})}
+	return startDemoIn(t, t.TempDir(), args...)
+}
+
+// startDemoIn is one that makes its directory in dir.
+func startDemoIn(t *testing.T, dir string, args ...string) *node {
+	t.Helper()
+	n := &node{t: t, data: dir, out: &transcript.Transcript{}, ended: make(chan struct{})}
 	n.cmd = exec.Command(filepath.Join(bin, "cachenode"), append([]string{"demo"}, args...)...)
 	n.cmd.Env = append(os.Environ(), "TMPDIR="+n.data, "GORACE=atexit_sleep_ms=50")
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
@@ -125,7 +131,8 @@ func nothingLeft(t *testing.T, d *node, pids []int) {
 	}
 }
 
-// A demo that is killed takes its nodes with it.
+// A demo that is killed takes its nodes with it, and what it leaves behind is
+// removed by the next one.
 func TestKilledDemo(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -136,5 +143,13 @@ func TestKilledDemo(t *testing.T) {
 	d.kill()
 	for _, pid := range pids {
 		eventually(t, fmt.Sprintf("process %d ends", pid), func() bool { return gone(pid) })
+	}
+	left, err := os.ReadDir(d.data)
+	must(t, err)
+	startDemoIn(t, d.data, demoNodes()...)
+	now, err := os.ReadDir(d.data)
+	must(t, err)
+	if len(left) != 1 || len(now) != 1 || now[0].Name() == left[0].Name() {
+		t.Errorf("the killed demo left %v, and with the next one there are %v", left, now)
 	}
 }
