@@ -78,9 +78,15 @@ func parseHeader(b []byte) (header, error) {
 
 // size is the length of the entry, alignment included.
 func (e header) size() int64 {
-	size := headerSize + e.length + sumsSize(e.length) + int64(e.apart)
-	return (size + entryAlign - 1) / entryAlign * entryAlign
+	return (e.unpadded() + entryAlign - 1) / entryAlign * entryAlign
 }
+
+func (e header) unpadded() int64 {
+	return headerSize + e.length + sumsSize(e.length) + int64(e.apart)
+}
+
+// padding is how many zeros follow the entry.
+func (e header) padding() int64 { return e.size() - e.unpadded() }
 
 // sumsSize is the length of all sums of a body of n bytes.
 func sumsSize(n int64) int64 {

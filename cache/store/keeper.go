@@ -175,20 +175,23 @@ func (k *keeper) appendEntry(h hash, id uint64, body, apart []byte) (place, erro
 		}
 	}
 	loc := place{seg: k.sg.seq, off: k.end()}
-	k.contents = listed{h, loc.off}.append(k.contents)
 	var head [headerSize]byte
-	err := k.write(e.append(head[:0]))
-	err = errors.Join(err, k.write(body))
+	parts := [][]byte{e.append(head[:0]), body}
 	if len(body) > blockSize {
 		s := sums{id: id}
 		for b := body; len(b) > 0; b = b[min(blockSize, len(b)):] {
 			s.add(b[:min(blockSize, len(b))])
 		}
-		err = errors.Join(err, k.write(s.take()))
+		parts = append(parts, s.take())
 	}
-	err = errors.Join(err, k.write(apart))
 	var zero [entryAlign]byte
-	return loc, errors.Join(err, k.write(zero[:loc.off+size-k.end()]))
+	for _, p := range append(parts, apart, zero[:e.padding()]) {
+		if err := k.write(p); err != nil {
+			return place{}, err // with a full buffer, so the next entry begins where one may
+		}
+	}
+	k.contents = listed{h, loc.off}.append(k.contents)
+	return loc, nil
 }
 
 func (k *keeper) end() int64 { return k.base + int64(k.n) }
@@ -243,6 +246,9 @@ func (k *keeper) open(size int64) error {
 	if err := k.makeRoom(max(size, k.d.segs.segSize)); err != nil {
 		k.discard()
 		return err
+	}
+	if k.sg == nil { // given up while survivors were written to it
+		return cache.ErrFull
 	}
 	return nil
 }

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/cachenode/cachenode/internal/units"
+)
+
+// R0023: a write that failed in the middle of an entry, as on a full disk, ended
+// the process. Nothing more of that entry is tried, it is not listed, and those
+// around it stay whole.
+func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
+	o := DefaultOptions()
+	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, 64*units.MiB
+	s, err := New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	k := newKeeper(s.disk) // beside the store's own, which has nothing to do
+	id := uint64(1)
+	store := func(size int64) (listed, error) {
+		id++
+		body := make([]byte, size)
+		h := hash{byte(id)}
+		at, err := k.appendEntry(h, id, body, []byte("metadata"))
+		return listed{h, at.off}, err
+	}
+	var want []listed
+	for range 3 {
+		whole, err := store(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, whole)
+	}
+	writable := k.f
+	if k.f, err = os.Open(k.sg.path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store(int64(len(k.buf)) + rand.Int64N(1000)); err == nil {
+		t.Fatal("an entry is stored in a file that cannot be written")
+	}
+	if n := s.n.ioErrors.Load(); n != 1 || !s.disk.readOnly() {
+		t.Errorf("%d writes failed, and the store is read-only: %v", n, s.disk.readOnly())
+	}
+	if err := k.f.Close(); err != nil {
+		t.Error(err)
+	}
+	k.f = writable
+	s.disk.space.ro.Store(false)
+	for range 3 {
+		whole, err := store(20_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, whole)
+	}
+	sg := k.sg
+	k.seal()
+	if s.disk.segs.pin(sg.seq) == nil {
+		t.Fatal("the segment cannot be read")
+	}
+	defer s.disk.segs.unpin(sg)
+	got, ok := readContents(sg)
+	if !ok || len(got) != len(want) {
+		t.Fatalf("%d entries are listed (%v), want %d", len(got), ok, len(want))
+	}
+	for i, l := range got {
+		var head [headerSize]byte
+		if err := readFull(sg, head[:], l.off); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := parseHeader(head[:]); l != want[i] || err != nil || e.h != l.h || l.off%entryAlign != 0 {
+			t.Errorf("entry %d: listed %v, want %v; at its place is %v, %v", i, l, want[i], e.h, err)
+		}
+	}
+}
