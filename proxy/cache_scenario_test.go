@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -514,5 +516,35 @@ func TestStoreFull(t *testing.T) {
 	r.page("/a", fields(200, body, "Cache-Control: max-age=60"))
 	for range 2 {
 		r.get("/a").want(t, 200, "fwd=uri-miss", body)
+	}
+}
+
+// filledStore refuses to change what it has, as a disk that is full by now.
+type filledStore struct{ cache.Store }
+
+func (filledStore) Update(cache.Object, *cache.Meta) error { return cache.ErrFull }
+
+// A full disk is told of by the store, once, and not with each 304 that it keeps
+// from being stored.
+func TestRevalidationOnAFullDisk(t *testing.T) {
+	r := newRig(t, func(c *rigConfig) { c.store = func(s cache.Store) cache.Store { return filledStore{s} } })
+	var said bytes.Buffer
+	r.proxy.d.Log = slog.New(slog.NewTextHandler(&said, nil))
+	r.page("/a", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Cache-Control", "max-age=10")
+		if q.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(304)
+			return
+		}
+		io.WriteString(w, "one")
+	})
+	r.get("/a").want(t, 200, "fwd=uri-miss", "one")
+	for range 3 {
+		r.pass(20 * time.Second)
+		r.get("/a").want(t, 200, "hit; ttl=10; detail=revalidated", "one")
+	}
+	if said.Len() > 0 {
+		t.Errorf("the log says\n%s", said.String())
 	}
 }

@@ -187,7 +187,7 @@ func (fl *flight) update(o cache.Object, m *cache.Meta) (stored bool) {
 		return false
 	}
 	if err := fl.p.d.Store.Update(o, m); err != nil {
-		fl.p.d.Log.Warn("freshened response not stored", "error", err)
+		fl.refused(err)
 	}
 	fl.p.flights.landed(m.Key)
 	return true
@@ -387,14 +387,20 @@ func (fl *flight) commit() {
 	if m.Spans != nil && fl.outdone(m) {
 		return
 	}
-	err := fl.body.w.Commit(m)
-	switch {
-	case err == nil:
-		fl.p.flights.landed(m.Key)
-		if fl.p.d.Siblings != nil {
-			fl.p.d.Siblings.Stored(m.Key)
-		}
-	case !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge):
+	if err := fl.body.w.Commit(m); err != nil {
+		fl.refused(err)
+		return
+	}
+	fl.p.flights.landed(m.Key)
+	if fl.p.d.Siblings != nil {
+		fl.p.d.Siblings.Stored(m.Key)
+	}
+}
+
+// refused tells why the store did not take a response, unless it says so itself
+// when that begins: a full disk is no news with each request.
+func (fl *flight) refused(err error) {
+	if !errors.Is(err, cache.ErrFull) && !errors.Is(err, cache.ErrTooLarge) {
 		fl.p.d.Log.Warn("response not stored", "error", err)
 	}
 }
