@@ -215,6 +215,8 @@ var trailerRule = map[string]rule{
 	"Trailer": dropped, "Te": dropped, "Upgrade": dropped, "Keep-Alive": dropped, "Proxy-Connection": dropped,
 	"Content-Encoding": dropped, "Content-Type": dropped, "Content-Range": dropped,
 	"Authorization": dropped, "Proxy-Authorization": dropped, "Cookie": dropped, "Set-Cookie": dropped,
+	"Www-Authenticate": dropped, "Proxy-Authenticate": dropped, "Proxy-Authentication-Info": dropped,
+	"Forwarded": dropped, "X-Forwarded-For": dropped, "Http2-Settings": dropped,
 	"Cache-Control": dropped, "Pragma": dropped, "Expect": dropped, "Max-Forwards": dropped, "Range": dropped,
 	"If-Match": dropped, "If-None-Match": dropped, "If-Modified-Since": dropped, "If-Unmodified-Since": dropped, "If-Range": dropped,
 	"Via": dropped, "Vary": dropped, "Age": dropped, "Date": dropped, "Expires": dropped, "Location": dropped, "Retry-After": dropped,

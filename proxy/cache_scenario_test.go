@@ -235,6 +235,23 @@ func TestVary(t *testing.T) {
 	r.get("/v", "Accept-Language: it").want(t, 200, "fwd=vary-miss", "lang it")
 }
 
+// A field that ends here, because Connection names it or because it always does,
+// selects nothing: the origin has not seen it.
+func TestR0023_VaryOnAFieldThatEndsHere(t *testing.T) {
+	r := newRig(t)
+	r.page("/v", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Origin, TE, Expect")
+		fmt.Fprintf(w, "for %q", q.Header.Get("Origin"))
+	})
+	r.get("/v", "Origin: a", "Connection: Origin").want(t, 200, "fwd=uri-miss", `for ""`)
+	r.get("/v", "Origin: a").want(t, 200, "fwd=vary-miss", `for "a"`)
+	r.get("/v", "Origin: a", "Connection: Origin").want(t, 200, "hit", `for ""`)
+	r.get("/v", "TE: trailers").want(t, 200, "hit", `for ""`)
+	r.get("/v").want(t, 200, "hit", `for ""`)
+	r.get("/v", "Expect: 100-continue").want(t, 200, "hit", `for ""`)
+}
+
 func TestUnsafeMethodInvalidates(t *testing.T) {
 	r := newRig(t)
 	n := 0

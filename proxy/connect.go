@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/textproto"
 	"strings"
 
 	"github.com/cachenode/cachenode/accesslog"
@@ -17,7 +18,7 @@ func (x *exchange) tunnel() {
 
 // wantsUpgrade reports a request to change the protocol of the connection.
 func wantsUpgrade(r *http.Request) bool {
-	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) || onlyH2C(r.Header["Upgrade"]) {
+	if len(r.Header["Upgrade"]) == 0 || !r.ProtoAtLeast(1, 1) || len(offers(r)) == 0 {
 		return false
 	}
 	for opt := range connectionOptions(r.Header) {
@@ -28,15 +29,28 @@ func wantsUpgrade(r *http.Request) bool {
 	return false
 }
 
-// onlyH2C reports an offer of HTTP/2 and nothing else, which RFC 9113 §3.1 has
-// withdrawn; such a request is a plain one.
-func onlyH2C(offers []string) bool { return len(offers) == 1 && strings.EqualFold(offers[0], "h2c") }
+// offers are the protocols that the client would speak instead, but for HTTP
+// itself: RFC 9113 §3.1 has withdrawn h2c, and in a tunnel of it no request is
+// checked or logged. Where none is left, the request is a plain one.
+func offers(r *http.Request) []string {
+	var list []string
+	for _, line := range r.Header["Upgrade"] {
+		for p := range strings.SplitSeq(line, ",") {
+			p = textproto.TrimString(p)
+			name, _, _ := strings.Cut(p, "/")
+			if name != "" && !strings.EqualFold(name, "h2c") && !strings.EqualFold(name, "HTTP") {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
 
 // upgrade carries a request that asks for another protocol, such as WebSocket.
 func (x *exchange) upgrade() {
 	x.log.Result.Tag = accesslog.TagMiss
-	x.forwardedFor()
-	protocol := strings.Join(x.r.Header["Upgrade"], ", ")
+	protocol := strings.Join(offers(x.r), ", ")
+	x.cleanHeader()
 	r := x.r.Clone(x.r.Context())
 	r.URL, r.Header = x.url, x.outgoing()
 	r.Host = x.url.Host

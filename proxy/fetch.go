@@ -14,7 +14,8 @@ import (
 )
 
 // manyRanges is the number of ranges from which on a Range field is not worth
-// an origin's work; a server may always ignore it (RFC 9110 §14.2).
+// an origin's work; a server may always ignore it (RFC 9110 §14.2). So is one
+// that comes twice, of which every reader takes another.
 const manyRanges = 16
 
 // fill describes the fetch that answers x: a plain one, or, with base, one that
@@ -33,7 +34,7 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 	if method != x.r.Method {
 		f.req.Reset(method, x.req.Key, x.r.Header)
 	}
-	if x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0 {
+	if x.hasBody() {
 		f.body = x.takeBody()
 		f.trailer = x.r.Trailer
 	} else {
@@ -46,7 +47,7 @@ func (x *exchange) fillAs(method string, base cache.Object) fill {
 		delete(f.header, "If-Range")
 		cache.SetValidators(f.header, base.Meta())
 	}
-	if strings.Count(f.header.Get("Range"), ",") >= manyRanges {
+	if lines := f.header["Range"]; len(lines) > 1 || len(lines) == 1 && strings.Count(lines[0], ",") >= manyRanges {
 		delete(f.header, "Range")
 		delete(f.header, "If-Range")
 	}
@@ -79,15 +80,27 @@ func (x *exchange) outgoing() http.Header {
 	h := stripHop(x.r.Header, false)
 	delete(h, "Host")
 	delete(h, "Content-Length")
-	if !x.r.ProtoAtLeast(1, 1) {
-		delete(h, "Expect")
-	}
 	x.p.addVia(h, x.r.ProtoMinor)
 	return h
 }
 
-// forwardedFor applies the option of that name. The policy has to see the field
-// as the origin does, which may select by it.
+// cleanHeader takes what does not go on out of the request's header. The policy
+// has to see the fields as the origin does, which may select by them: a variant
+// that is stored for a field the origin never saw would be another's.
+func (x *exchange) cleanHeader() {
+	dropHop(x.r.Header, false)
+	if !x.r.ProtoAtLeast(1, 1) || !x.hasBody() {
+		delete(x.r.Header, "Expect") // RFC 9110 §10.1.1: nothing would be waited for
+	}
+	x.forwardedFor()
+}
+
+// hasBody reports whether the client sends one, be it empty in chunks.
+func (x *exchange) hasBody() bool {
+	return x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0
+}
+
+// forwardedFor applies the option of that name.
 func (x *exchange) forwardedFor() {
 	h := x.r.Header
 	switch x.p.o.Headers.ForwardedFor {

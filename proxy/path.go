@@ -32,7 +32,7 @@ func (x *exchange) serve() {
 
 // answer serves from the store what may be served from it, and fetches the rest.
 func (x *exchange) answer() {
-	x.forwardedFor()
+	x.cleanHeader()
 	if len(x.r.TransferEncoding) > 0 { // net/http takes it out, the policy must know of a body
 		x.r.Header["Transfer-Encoding"] = x.r.TransferEncoding
 	}

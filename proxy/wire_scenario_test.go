@@ -164,6 +164,35 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// What readers would take in two ways does not go on as it came.
+func TestFieldsThatDoNotGoOn(t *testing.T) {
+	r := newRig(t)
+	r.page("/h", fields(200, "x", "Cache-Control: no-store"))
+	for name, c := range map[string]struct{ request, field, want string }{
+		"two ranges":            {"GET %s/h HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0\r\nRange: bytes=1-1\r\nIf-Range: \"a\"", "Range", ""},
+		"If-Range of two":       {"GET %s/h HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0\r\nRange: bytes=1-1\r\nIf-Range: \"a\"", "If-Range", ""},
+		"expecting for nothing": {"GET %s/h HTTP/1.1\r\nHost: x\r\nExpect: 100-continue", "Expect", ""},
+		"expecting for 0 bytes": {"POST %s/h HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0", "Expect", ""},
+		"h2c":                   {"GET %s/h HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c", "Upgrade", ""},
+		"h2c in a list":         {"GET %s/h HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: H2C,, h2c", "Upgrade", ""},
+		"h2c beside another":    {"GET %s/h HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket", "Upgrade", "websocket"},
+		"HTTP/2.0":              {"GET %s/h HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: HTTP/2.0, x/1", "Upgrade", "x/1"},
+		"no protocol":           {"GET %s/h HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: ", "Upgrade", ""},
+		"X-Forwarded-For late":  {"POST %s/h HTTP/1.1\r\nHost: x\r\nTrailer: X-Forwarded-For\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-For: 1.2.3.4", "Trailer", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := strings.Replace(c.request, "Host: x\r\n", "Host: x\r\nConnection: close\r\n", 1)
+			got := r.raw(request+"\r\n\r\n", r.origin.URL)
+			if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+				t.Errorf("got %q", clip(got, 300))
+			}
+			if q := r.lastAsked("/h"); strings.Join(q.Header[c.field], "|") != c.want || q.Trailer != nil {
+				t.Errorf("%s reached the origin as %q, trailers %v", c.field, q.Header[c.field], q.Trailer)
+			}
+		})
+	}
+}
+
 func TestInterimAndTrailers(t *testing.T) {
 	r := newRig(t)
 	r.page("/hints", func(w http.ResponseWriter, q *http.Request) {

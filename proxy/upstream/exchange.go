@@ -26,6 +26,7 @@ type exchange struct {
 	end     leash.Hook // closes the connection when the request ends
 	wrote   bool       // part of the request may have reached the origin
 	broken  bool       // the head could not be written in full
+	odd     bool       // an interim response announced a body, or the end of the connection
 	head    head
 	resp    http.Response
 	body    body
@@ -113,6 +114,7 @@ func (x *exchange) run(head []byte) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.keep = f.keep && !x.odd
 	return x.response(h, f), nil
 }
 
@@ -126,9 +128,11 @@ func (x *exchange) finalHead() (*head, error) {
 		if h.code >= 200 || h.code == http.StatusSwitchingProtocols {
 			return h, nil
 		}
-		if _, err := frame(x.req.Method, h); err != nil {
+		f, err := frame(x.req.Method, h)
+		if err != nil {
 			return nil, err
 		}
+		x.odd = x.odd || !f.keep
 		switch {
 		case h.code == http.StatusContinue:
 			if x.up != nil {
@@ -155,13 +159,18 @@ func (x *exchange) extend() error {
 
 // readHead reads one response head into h.
 func readHead(cn *conn, limit int, h *head) error {
-	block, err := cn.in.block(limit)
+	var block []byte
+	err := cn.in.some()
+	if err == nil {
+		if !looksLikeHTTP(cn.in.buffered()) {
+			return protocolError("no status line") // HTTP/0.9, or another protocol, which may never end a line
+		}
+		block, err = cn.in.block(limit)
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, errLineTooLong):
 		return errHeadTooLarge
-	case len(cn.in.buffered()) > 0 && !looksLikeHTTP(cn.in.buffered()):
-		return protocolError("no status line") // HTTP/0.9, or another protocol
 	case errors.Is(err, io.EOF) && !cn.in.got:
 		return headError{errEmptyReply}
 	case errors.Is(err, io.EOF):
@@ -231,7 +240,11 @@ func announceTrailers(resp *http.Response) {
 // forbiddenTrailer names fields that must not come behind the body they frame
 // or concern this hop (RFC 9110 §6.5.1).
 func forbiddenTrailer(name string) bool {
-	return ours[name] || name == "Upgrade" || name == "Te"
+	switch name {
+	case "Upgrade", "Te", "Http2-Settings", "Proxy-Authenticate", "Proxy-Authentication-Info":
+		return true
+	}
+	return ours[name]
 }
 
 // finish ends the exchange; the connection is kept if the response was whole,
@@ -256,7 +269,7 @@ func (x *exchange) finish(keep bool) {
 // switched answers a 101 (RFC 9110 §7.8): it must have been asked for, and name
 // a protocol that was offered.
 func (x *exchange) switched(h *head) (*http.Response, error) {
-	if !hasToken(h.fields["Connection"], "upgrade") || !offered(x.req.Header["Upgrade"], h.fields["Upgrade"]) {
+	if h.minor == 0 || !hasToken(h.fields["Connection"], "upgrade") || !offered(x.req.Header["Upgrade"], h.fields["Upgrade"]) {
 		return nil, protocolError("101 that nobody asked for")
 	}
 	if x.up != nil && !x.up.done() {
@@ -269,6 +282,9 @@ func (x *exchange) switched(h *head) (*http.Response, error) {
 		return nil, headError{err}
 	}
 	x.c.pool.forget(x.cn.key)
+	for _, name := range []string{"Content-Length", "Transfer-Encoding"} { // of a body that a 101 cannot have
+		delete(h.fields, name)
+	}
 	nc := WithEarly(x.cn.nc, x.cn.in.buffered())
 	return &http.Response{
 		Status: h.status, StatusCode: h.code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -343,7 +343,7 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestSwitchingProtocols(t *testing.T) {
-	const yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: %s\r\n\r\nhi"
+	const yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nUpgrade: %s\r\n\r\nhi"
 	for proto, ok := range map[string]bool{"websocket": true, "WebSocket": true, "other": false, "": false, "websocket, x": false} {
 		t.Run(proto, func(t *testing.T) {
 			c := newClient(t, nil)
@@ -359,6 +359,9 @@ func TestSwitchingProtocols(t *testing.T) {
 				t.Fatalf("%v, %v", switched, err)
 			}
 			defer nc.Close() //nolint:errcheck // the test is over
+			if resp.Header["Content-Length"] != nil || resp.Header["Transfer-Encoding"] != nil {
+				t.Errorf("a 101 announces a body: %v", resp.Header)
+			}
 			if b, err := io.ReadAll(nc); err != nil || string(b) != "hi" {
 				t.Errorf("got %q, %v", b, err)
 			}

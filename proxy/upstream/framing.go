@@ -95,7 +95,7 @@ func transferCoding(h *head) (chunked bool, err error) {
 	if h.minor == 0 {
 		return false, protocolError("Transfer-Encoding in HTTP/1.0")
 	}
-	if len(v) == 1 && strings.EqualFold(v[0], "chunked") {
+	if len(v) == 1 && sameToken(v[0], "chunked") {
 		return true, nil
 	}
 	if len(v) != 1 || !validToken(v[0]) || registeredCodings[strings.ToLower(v[0])] ||
@@ -117,10 +117,14 @@ func persistent(h *head) bool {
 func hasToken(lines []string, token string) bool {
 	for _, line := range lines {
 		for m := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(textproto.TrimString(m), token) {
+			if sameToken(textproto.TrimString(m), token) {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+// sameToken compares without case, in ASCII: the few other letters that Unicode
+// folds into it, such as the Kelvin sign, are longer.
+func sameToken(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }

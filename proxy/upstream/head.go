@@ -86,12 +86,16 @@ func parseFields(text string) (http.Header, error) {
 	return fields, nil
 }
 
+// ows is the white space around a value (RFC 9110 §5.6.3). A CR is none: whoever
+// takes it for the end of the line reads on elsewhere.
+const ows = " \t"
+
 func parseField(line string) (name, value string, err error) {
 	raw, value, ok := strings.Cut(line, ":")
 	if !ok {
 		return "", "", protocolError("field line without a colon")
 	}
-	token := strings.TrimRight(raw, " \t")
+	token := strings.TrimRight(raw, ows)
 	if !validToken(token) {
 		return "", "", protocolError("invalid field name")
 	}
@@ -99,7 +103,7 @@ func parseField(line string) (name, value string, err error) {
 	if len(token) != len(raw) && isFraming(name) {
 		return "", "", protocolError("space between " + name + " and its colon")
 	}
-	if value = textproto.TrimString(value); !validValue(value) {
+	if value = strings.Trim(value, ows); !validValue(value) {
 		return "", "", protocolError("invalid byte in field " + name)
 	}
 	return name, value, nil
@@ -114,12 +118,12 @@ func unfold(fields http.Header, name, line string) error {
 	if isFraming(name) {
 		return protocolError("folded " + name)
 	}
-	more := textproto.TrimString(line)
+	more := strings.Trim(line, ows)
 	if !validValue(more) {
 		return protocolError("invalid byte in field " + name)
 	}
 	v := fields[name]
-	v[len(v)-1] = textproto.TrimString(v[len(v)-1] + " " + more)
+	v[len(v)-1] = strings.Trim(v[len(v)-1]+" "+more, ows)
 	return nil
 }
 

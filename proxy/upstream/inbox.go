@@ -87,6 +87,14 @@ func (in *inbox) makeRoom(limit int) error {
 	return nil
 }
 
+// some waits until something is there.
+func (in *inbox) some() error {
+	if in.r < in.w {
+		return nil
+	}
+	return in.fill(inboxSize)
+}
+
 // block returns the lines up to and including the first empty one, at most
 // limit bytes; valid until the next call. Lines end in CRLF, or in a bare LF
 // as RFC 9112 §2.2 allows.

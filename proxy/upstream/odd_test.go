@@ -32,7 +32,10 @@ func TestOddResponsesEndTheConnection(t *testing.T) {
 		{"body of a 304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nok", ""},
 		{"204 with a length", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", ""},
 		{"204 with a coding", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", ""},
-		{"interim with a length", "GET", "HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nokx", "ok"},
+		{"interim with a length", "GET", "HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nok", "ok"},
+		{"interim with a coding", "GET", "HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nok", "ok"},
+		{"interim and close", "GET", "HTTP/1.1 102 Processing\r\nConnection: close\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nok", "ok"},
+		{"HTTP/1.0 kept alive by a Kelvin sign", "GET", "HTTP/1.0 200 OK\r\nConnection: \u212aeep-alive\r\nContent-Length: 2\r\n\r\nok", "ok"},
 		{"response before the request is sent", "POST", ok + "Content-Length: 2\r\n\r\nok", "ok"},
 		{"refusal before the request is sent", "POST", "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno", "no"},
 	} {
@@ -77,7 +80,7 @@ func TestOddResponsesEndTheConnection(t *testing.T) {
 // Trailers may not bring in what frames or routes a message.
 func TestFramingFieldsInTrailersAreDropped(t *testing.T) {
 	addr := answering(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length, X-Sum\r\n\r\n2\r\nok\r\n0\r\n"+
-		"Content-Length: 9\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nConnection: x\r\nX-Sum: 1\r\n\r\n")
+		"Content-Length: 9\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nConnection: x\r\nProxy-Authenticate: Basic\r\nX-Sum: 1\r\n\r\n")
 	resp, body, err := fetch(newClient(t, nil), "http://"+addr+"/")
 	if err != nil || body != "ok" {
 		t.Fatalf("%q, %v", body, err)
@@ -261,5 +264,18 @@ func TestSlowUploadOnAKeptConnection(t *testing.T) {
 	time.Sleep(2 * patience) // past what the upload has left behind
 	if _, _, err := fetch(c, "http://"+addr+"/"); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is no HTTP is told at its first bytes: its sender may hold the connection,
+// and never end a line.
+func TestOtherProtocolsAreNotWaitedFor(t *testing.T) {
+	for _, said := range []string{"SSH-2.0-x", "<html>", "220 mail ESMTP\r\n", "\r\nHTTP/1.1 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "\x15\x03\x01", strings.Repeat("a", 30<<10)} {
+		addr := rawOrigin(t, func(nc net.Conn, br *bufio.Reader) {
+			_, _ = io.WriteString(nc, said)
+			_, _ = io.Copy(io.Discard, br)
+		})
+		_, _, err := newClient(t, func(o *Options) { o.ResponseTimeout = units.Duration(time.Hour) }).Do(newRequest("GET", "http://"+addr+"/", nil), nil)
+		wantError(t, err, "ERR_INVALID_RESP", 502, "http_protocol_error")
 	}
 }
