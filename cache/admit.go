@@ -115,10 +115,16 @@ func (c *parsed) useless(status int, p *Policy) bool {
 }
 
 // reusableStatus reports a final status that says something to other requests:
-// not those that answer this one's conditions or range (RFC 9110 §15).
+// not those that answer this one's conditions, range or credentials (RFC 9110
+// §15), nor its A-IM (RFC 3229 §10.4.1), nor those of RFC 6585, which no cache may
+// store.
 func reusableStatus(r *Request, status int) bool {
 	switch status {
-	case http.StatusNotModified, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
+	case http.StatusNotModified, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
+		http.StatusUnauthorized, http.StatusProxyAuthRequired,
+		http.StatusIMUsed,
+		http.StatusPreconditionRequired, http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge,
+		http.StatusNetworkAuthenticationRequired:
 		return false
 	case http.StatusPartialContent:
 		return r.Method == http.MethodGet && r.Header["Range"] != nil

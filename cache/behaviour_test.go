@@ -178,7 +178,7 @@ func TestStatusWithExplicitFreshness(t *testing.T) {
 			exchangeCase{name: "fresh", status: status, response: "Cache-Control: max-age=3600", want: "hit"},
 			exchangeCase{name: "stale", status: status, response: "Expires: " + date(-5000), want: "refused"})
 	}
-	for _, status := range []int{100, 101, 103, 206, 304, 412, 416, 600, 999, 0x7fffffff} {
+	for _, status := range []int{100, 101, 103, 206, 226, 304, 401, 407, 412, 416, 428, 429, 431, 511, 600, 999, 0x7fffffff} {
 		cases = append(cases, exchangeCase{name: "never", status: status, response: "Cache-Control: max-age=3600", want: "refused"})
 	}
 	runExchanges(t, append(cases,

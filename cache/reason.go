@@ -42,7 +42,7 @@ const (
 	ReasonAuthorization  Reason = "authorization"
 	ReasonSetCookie      Reason = "set-cookie"
 	ReasonVary           Reason = "vary"           // Vary: * or one that cannot be read
-	ReasonStatus         Reason = "status"         // not a final response, or one that only this request can use
+	ReasonStatus         Reason = "status"         // not a final response, or one that only this request can use, or that no cache may store
 	ReasonNotCacheable   Reason = "not-cacheable"  // nothing permits to store it
 	ReasonUseless        Reason = "never-reusable" // stale at once, with nothing to validate it by
 	ReasonContentRange   Reason = "content-range"  // a 206 that does not say clearly what it holds
