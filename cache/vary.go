@@ -7,7 +7,8 @@ import (
 )
 
 // Select picks the stored response whose selecting fields match (RFC 9111
-// §4.1), the newest of several; -1 with FwdURIMiss or FwdVary when none does.
+// §4.1), of several the newest that has any; -1 with FwdURIMiss or FwdVary when
+// none does.
 func Select(r *Request, stored []*Meta) (i int, fwd Fwd) {
 	best := newest(stored, func(m *Meta) bool { return matches(r.Header, m.Vary) })
 	switch {
@@ -22,16 +23,26 @@ func Select(r *Request, stored []*Meta) (i int, fwd Fwd) {
 	return -1, FwdVary
 }
 
-// newest is the index of the latest Date, then receipt, among those that match;
-// -1 for none.
+// newest is the index of the latest Date, then receipt, among those that match
+// and vary, else among the others that match; -1 for none.
 func newest(stored []*Meta, match func(*Meta) bool) int {
 	best := -1
 	for i, m := range stored {
-		if match(m) && (best < 0 || m.newer(stored[best])) {
+		if match(m) && (best < 0 || m.preferred(stored[best])) {
 			best = i
 		}
 	}
 	return best
+}
+
+// preferred puts what does not vary behind all that does: many an origin leaves
+// Vary out of its default response, which would answer everybody then (RFC 9111
+// §4.1).
+func (m *Meta) preferred(other *Meta) bool {
+	if varies := len(m.Vary) > 0; varies != (len(other.Vary) > 0) {
+		return varies
+	}
+	return m.newer(other)
 }
 
 func (m *Meta) newer(other *Meta) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,32 @@ func TestNewestMatchIsSelected(t *testing.T) {
 	}
 	if i, fwd := Select(get(), nil); i != -1 || fwd != FwdURIMiss {
 		t.Errorf("nothing stored: %d %s", i, fwd)
+	}
+}
+
+// An origin that leaves Vary out of its default response (RFC 9111 §4.1).
+func TestWhatVariesIsSelectedBeforeWhatDoesNot(t *testing.T) {
+	p := policy(t)
+	fresh := "Cache-Control: max-age=3600"
+	stored := []*Meta{
+		admit(t, p, get(), 200, fresh, "Date: "+date(0)),
+		admit(t, p, get("Foo: 1"), 200, fresh, "Vary: Foo", "Date: "+date(-20)),
+		admit(t, p, get("Foo: 1"), 200, fresh, "Vary: Foo, Bar", "Date: "+date(-10)),
+	}
+	for _, c := range []struct {
+		foo  string
+		want int
+	}{{"1", 2}, {"2", 0}} {
+		for range 2 { // in whatever order they are stored
+			if i, _ := Select(get("Foo: "+c.foo), stored); i != c.want {
+				t.Errorf("Foo: %s: %d, want %d", c.foo, i, c.want)
+			}
+			slices.Reverse(stored)
+			c.want = len(stored) - 1 - c.want
+		}
+	}
+	if i, _ := Select(get(), stored); i != 0 {
+		t.Errorf("no Foo: %d", i)
 	}
 }
 

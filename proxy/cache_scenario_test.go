@@ -252,6 +252,34 @@ func TestR0023_VaryOnAFieldThatEndsHere(t *testing.T) {
 	r.get("/v", "Expect: 100-continue").want(t, 200, "hit", `for ""`)
 }
 
+// A default response without Vary does not answer those for whom there is another
+// one (RFC 9111 §4.1). When none varies any more, the variants go as they are
+// asked about, else they would be asked about for ever.
+func TestDefaultResponseWithoutVary(t *testing.T) {
+	r := newRig(t)
+	varies := true
+	r.page("/v", func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=10")
+		lang := q.Header.Get("Accept-Language")
+		if varies && lang != "" {
+			w.Header().Set("Vary", "Accept-Language")
+		}
+		io.WriteString(w, "page "+lang)
+	})
+	r.get("/v", "Accept-Language: de").want(t, 200, "fwd=uri-miss; fwd-status=200; stored", "page de")
+	r.pass(time.Second)
+	r.get("/v").want(t, 200, "fwd=vary-miss; fwd-status=200; stored", "page ")
+	r.get("/v").want(t, 200, "hit", "page ")
+	r.get("/v", "Accept-Language: de").want(t, 200, "hit", "page de")
+	r.get("/v", "Accept-Language: fr").want(t, 200, "hit", "page ")
+
+	varies = false
+	r.pass(time.Minute)
+	r.get("/v", "Accept-Language: de").want(t, 200, "fwd=stale; fwd-status=200", "page de")
+	r.get("/v", "Accept-Language: de").want(t, 200, "hit", "page de")
+	r.get("/v").want(t, 200, "hit", "page de")
+}
+
 func TestUnsafeMethodInvalidates(t *testing.T) {
 	r := newRig(t)
 	n := 0

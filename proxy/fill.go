@@ -223,8 +223,8 @@ func (fl *flight) take(resp *http.Response, sent time.Time, route upstream.Route
 	} else {
 		fl.admit(h, sent, received)
 	}
-	fl.openWriter()
 	fl.supersede()
+	fl.openWriter()
 	if fl.stored || fl.name.key != "" && !fl.borrowed {
 		fl.p.flights.remember(fl)
 	}
@@ -265,22 +265,33 @@ func (fl *flight) admit(h http.Header, sent, received time.Time) {
 }
 
 // supersede drops the stored response that the origin, asked about it, has
-// answered with another one that is not to be kept (RFC 9111 §4.3.3). It would
-// come back when the origin fails, or go on being served while it is refreshed.
+// answered with another one that will not take its place: one that is not to be
+// kept (RFC 9111 §4.3.3), or that does not vary any more. It would come back when
+// the origin fails, or go on being served while it is refreshed.
 func (fl *flight) supersede() {
 	f := &fl.fill
-	if f.base == nil || f.missing.Len > 0 || fl.stored || f.method == http.MethodHead || f.req.Header["Authorization"] != nil {
+	if f.base == nil || f.missing.Len > 0 || f.method == http.MethodHead || f.req.Header["Authorization"] != nil {
 		return
 	}
-	switch {
-	case fl.status/100 == 2, fl.status/100 == 3, fl.status == http.StatusNotFound, fl.status == http.StatusGone:
-	default:
-		return // that is about the request
-	}
 	switch fl.why {
+	case cache.ReasonStored:
+		if len(f.base.Meta().Vary) == 0 || len(fl.meta.Vary) > 0 {
+			return // it is stored in the same place, or selected as the newer one
+		}
 	case cache.ReasonNoStore, cache.ReasonPrivate, cache.ReasonVary, cache.ReasonNotCacheable, cache.ReasonUseless:
-		fl.p.outdate(f.req.Key)
+		if !ofTarget(fl.status) {
+			return
+		}
+	default:
+		return
 	}
+	fl.p.outdate(f.req.Key)
+}
+
+// ofTarget reports a status that says what has become of the target; others are
+// about the request, or a failure.
+func ofTarget(status int) bool {
+	return status/100 == 2 || status/100 == 3 || status == http.StatusNotFound || status == http.StatusGone
 }
 
 // outdate drops what is stored of key, and has nothing taken from a sibling that
