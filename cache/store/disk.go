@@ -360,7 +360,7 @@ func (d *disk) adopt(sp *spill) (*segment, error) {
 	}
 	sg := newSegment(seq, path, true, info.Size())
 	sp.finished = true
-	d.segs.bytes.Add(-sp.reserved)
+	sp.settle()
 	d.segs.grow(sg, allocated(info))
 	d.segs.add(sg)
 	return sg, nil

@@ -51,15 +51,15 @@ const maxEvictions = 64
 // on the disk.
 func (k *keeper) makeRoom(n int64) error {
 	for range maxEvictions {
-		over := k.d.segs.bytes.Load()+n > k.d.budget()
-		if !over && k.d.space.look(n+k.d.memtable) {
+		room := k.d.space.look(n + k.d.memtable)
+		if room && k.d.segs.bytes.Load()+n <= k.d.budget() {
 			return nil
 		}
 		sg := k.d.segs.oldest(k.sg)
 		if sg == nil {
 			break
 		}
-		k.evict(sg, over)
+		k.evict(sg, room)
 	}
 	return cache.ErrFull
 }

@@ -208,6 +208,35 @@ func TestFullDiskAndRecovery(t *testing.T) {
 	}
 }
 
+// A store that may take more than its file system has lets old objects go for new
+// ones, as one at its quota does, and never stops storing.
+func TestDiskSmallerThanTheQuota(t *testing.T) {
+	dir := t.TempDir()
+	mount(t, dir, "size=96m")
+	o := options(t)
+	o.Dir = filepath.Join(dir, "data")
+	o.Memory, o.Disk = 0, 10*units.GiB
+	s := openIn(t, o)
+	running(t, s)
+	const count = 600
+	size := func(i int) int { return []int{10_000, 200_000, 1_700_000}[i%3] }
+	key := func(i int) string { return fmt.Sprint("http://example.com/", i) }
+	for i := range count { // 380 MB
+		put(t, s, key(i), storetest.Body(key(i), size(i)))
+		if s.Stats().ReadOnly {
+			t.Fatalf("read-only after %d objects", i+1)
+		}
+	}
+	until(t, "objects are written", settled(s))
+	kept := 0
+	for i := count - 90; i < count; i++ { // the last 57 MB
+		kept += check(t, s, []string{key(i)}, size(i))
+	}
+	if st := s.Stats(); kept < 60 || st.IOErrors > 0 || st.Evictions == 0 {
+		t.Errorf("%d of the last 90 objects are kept, %+v", kept, st)
+	}
+}
+
 func reopenRunning(t *testing.T, s *store.Store, o store.Options) *store.Store {
 	t.Helper()
 	if err := s.Close(); err != nil {

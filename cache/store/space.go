@@ -20,6 +20,8 @@ type space struct {
 	isLow   atomic.Bool               // less free space than the reserve
 	index   atomic.Int64              // bytes of the index on disk
 	tables  atomic.Int64              // of them in tables
+	limit   atomic.Int64              // bytes that segments may take where the file system has less than the quota
+	owed    atomic.Int64              // bytes of segments that were claimed and are not in a file yet
 	retryAt atomic.Pointer[time.Time] // after an error: when to try again, by the monotonic clock
 
 	mu     sync.Mutex // guards seenAt
@@ -61,9 +63,10 @@ func (sp *space) low() bool { return sp.isLow.Load() }
 func (d *disk) readOnly() bool { return d.space.ro.Load() }
 
 // budget is the space that segments may take: what of the quota the index
-// leaves, less what it may grow until it is measured again.
+// leaves, less what it may grow until it is measured again; or what of the file
+// system others leave.
 func (d *disk) budget() int64 {
-	return d.quota - d.space.index.Load() - d.aside - d.memtable - d.memtable/2
+	return min(d.quota-d.space.index.Load()-d.aside-d.memtable-d.memtable/2, d.space.limit.Load())
 }
 
 // reserve is the free space that must stay: badger's memory tables, its running
@@ -93,6 +96,9 @@ func (sp *space) look(n int64) bool {
 	free := int64(st.Bavail) * st.Bsize
 	low := free-n < sp.d.reserve()
 	sp.isLow.Store(low)
+	// Old objects give way before the disk is low: one more segment fits.
+	spare := free - sp.d.reserve() - sp.d.segs.segSize - sp.d.memtable - bufferSize
+	sp.limit.Store(sp.d.segs.bytes.Load() - sp.owed.Load() + spare)
 	return !low
 }
 

@@ -354,6 +354,7 @@ func (sp *spill) flush() error {
 	}
 	end := fileOffset(sp.flushed) + int64(len(sp.buf))
 	sp.flushed += int64(len(sp.buf))
+	sp.d.space.owed.Add(-int64(len(sp.buf)))
 	sp.buf = sp.buf[:0]
 	if sp.sums.full() {
 		return sp.writeAt(sp.sums.take(), end)
@@ -382,7 +383,14 @@ func (sp *spill) reserve(n int64) error {
 		return err
 	}
 	sp.reserved += step
+	sp.d.space.owed.Add(step)
 	return nil
+}
+
+// settle ends the accounting of what was claimed.
+func (sp *spill) settle() {
+	sp.d.segs.bytes.Add(-sp.reserved)
+	sp.d.space.owed.Add(sp.flushed - sp.reserved)
 }
 
 func (sp *spill) readAt(p []byte, off int64) (n int, err error) {
@@ -439,7 +447,7 @@ func (sp *spill) abort() { sp.close() }
 func (sp *spill) close() {
 	_ = sp.f.Close() // what matters has been written or is dropped
 	if !sp.finished {
-		sp.d.segs.bytes.Add(-sp.reserved)
+		sp.settle()
 		_ = os.Remove(sp.path) // a leftover goes at the next start
 	}
 }
