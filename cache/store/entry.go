@@ -23,7 +23,8 @@ import (
 // The sums are left out when the body is a single block: its record has the
 // sum. Metadata are left out when the record has them: those of an object in a
 // segment of its own, and updated ones. They lie behind the body so that where
-// the body is does not depend on them. Entries start at multiples of 64 bytes.
+// the body is does not depend on them. Entries start at multiples of 64 bytes. One
+// of key hash zero is none but the room up to the next.
 //
 // Version 1 has no metadata. It is read, not written.
 const (
@@ -119,10 +120,15 @@ func (s *sums) full() bool { return len(s.b) == 8*groupBlocks }
 
 // take returns the bytes to write behind the group, and begins the next.
 func (s *sums) take() []byte {
-	b := binary.LittleEndian.AppendUint64(s.b, xxh3.HashSeed(s.b, groupSeed(s.id, s.group)))
+	b := s.seal()
 	s.b = s.b[:0]
 	s.group++
 	return b
+}
+
+// seal is the sums of the group with the one over them.
+func (s *sums) seal() []byte {
+	return binary.LittleEndian.AppendUint64(s.b, xxh3.HashSeed(s.b, groupSeed(s.id, s.group)))
 }
 
 func groupSeed(id, group uint64) uint64 { return id*0x9e3779b97f4a7c15 + group }

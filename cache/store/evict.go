@@ -122,7 +122,7 @@ func (k *keeper) survive(sg *segment, h hash, off int64) (place, bool) {
 		k.d.s.n.corrupt.Add(1)
 		return place{}, false
 	}
-	to, err := k.appendEntry(h, v.rec.id, body, apart)
+	to, err := k.appendEntry(h, v.rec.id, body, apart, nil, nil)
 	if err != nil {
 		return place{}, false
 	}

@@ -19,18 +19,16 @@ type keeper struct {
 
 	sg    *segment // open for writing, nil: none
 	f     *os.File // of sg, direct where the file system can
-	buf   []byte   // aligned; begins at file offset base
-	base  int64
-	n     int    // bytes in buf
-	saved int    // of them already in the file
-	apart []byte // metadata on their way into buf
+	tail  tail     // of sg
+	apart []byte   // metadata on their way into tail
+	sums  sums     // of a body on its way there
 
 	contents []byte // of sg, without the trailer
 
 	dirty   map[hash][]chan<- answer // keys with changes, and who waits for them
 	waiting bool                     // somebody waits for one of them
 	order   []hash                   // room for the keys of dirty, in order
-	placed  []*change                // their bodies are in buf, or in the file without its being known
+	placed  []*change                // their bodies are in tail, or in the file without its being known
 	held    int                      // bytes of these bodies
 	since   time.Time                // when the oldest unwritten change came
 
@@ -149,7 +147,8 @@ func (k *keeper) place(h hash, c *change) {
 		return
 	}
 	k.apart = appendApart(k.apart[:0], h, &v.rec, &k.d.line)
-	loc, err := k.appendEntry(h, v.rec.id, v.body, k.apart)
+	loc, err := k.appendEntry(h, v.rec.id, v.body, k.apart, c.frame, v.lease)
+	c.frame = nil
 	if err != nil {
 		k.abandon(h, c)
 		return
@@ -160,60 +159,6 @@ func (k *keeper) place(h hash, c *change) {
 	}
 	k.placed = append(k.placed, c)
 	k.held += len(v.body)
-}
-
-// appendEntry puts an entry into the buffer, writing what is full.
-func (k *keeper) appendEntry(h hash, id uint64, body, apart []byte) (place, error) {
-	if k.d.readOnly() {
-		return place{}, cache.ErrFull
-	}
-	e := header{h: h, id: id, length: int64(len(body)), apart: len(apart)}
-	size := e.size()
-	if k.sg == nil || !k.fits(size) {
-		if err := k.open(size); err != nil {
-			return place{}, err
-		}
-	}
-	loc := place{seg: k.sg.seq, off: k.end()}
-	var head [headerSize]byte
-	parts := [][]byte{e.append(head[:0]), body}
-	if len(body) > blockSize {
-		s := sums{id: id}
-		for b := body; len(b) > 0; b = b[min(blockSize, len(b)):] {
-			s.add(b[:min(blockSize, len(b))])
-		}
-		parts = append(parts, s.take())
-	}
-	var zero [entryAlign]byte
-	for _, p := range append(parts, apart, zero[:e.padding()]) {
-		if err := k.write(p); err != nil {
-			return place{}, err // with a full buffer, so the next entry begins where one may
-		}
-	}
-	k.contents = listed{h, loc.off}.append(k.contents)
-	return loc, nil
-}
-
-func (k *keeper) end() int64 { return k.base + int64(k.n) }
-
-// fits reports whether the open segment has room for one more entry of size, and
-// the contents with it.
-func (k *keeper) fits(size int64) bool {
-	return k.end()+size+int64(len(k.contents)+listedSize+trailerSize)+diskAlign <= k.d.segs.segSize
-}
-
-func (k *keeper) write(p []byte) error {
-	for len(p) > 0 {
-		n := copy(k.buf[k.n:], p)
-		k.n += n
-		p = p[n:]
-		if k.n == len(k.buf) {
-			if err := k.save(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // open begins a segment in which an entry of size fits.
@@ -232,15 +177,17 @@ func (k *keeper) open(size int64) error {
 		k.buffered = true
 		k.d.log.Info("the file system takes no direct writes; bodies go through the page cache, at more CPU", "dir", k.d.dir)
 	}
-	if k.buf == nil {
-		n := int(min(bufferSize, k.d.segs.segSize/4/diskAlign*diskAlign))
-		k.buf, err = unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-		if err != nil {
+	if k.tail.buf == nil {
+		if err := k.tail.init(int(min(bufferSize, k.d.segs.segSize/4/diskAlign*diskAlign))); err != nil {
 			return errors.Join(err, f.Close(), os.Remove(path))
 		}
 	}
-	k.sg = newSegment(seq, path, false, k.d.segs.segSize)
-	k.f, k.base, k.n, k.saved = f, 0, 0, 0
+	grain := int64(entryAlign)
+	if direct {
+		grain = grainOf(f)
+	}
+	k.tail.begin(grain)
+	k.sg, k.f = newSegment(seq, path, false, k.d.segs.segSize), f
 	k.d.segs.add(k.sg)
 	k.chance = k.d.segs.segSize / 2
 	if err := k.makeRoom(max(size, k.d.segs.segSize)); err != nil {
@@ -283,7 +230,7 @@ func (k *keeper) seal() {
 		k.d.failed("close", err)
 	}
 	k.sg, k.f, k.contents = nil, nil, k.contents[:0]
-	k.base, k.n, k.saved = 0, 0, 0
+	k.tail.begin(k.tail.grain)
 }
 
 // list writes the contents to the end of the open segment, which is that of a disk
@@ -293,40 +240,34 @@ func (k *keeper) list() {
 		return
 	}
 	k.contents = appendTrailer(k.contents)
-	gap := -(k.end() + int64(len(k.contents))) & (diskAlign - 1)
+	gap := -(k.tail.end() + int64(len(k.contents))) & (diskAlign - 1)
 	var zero [diskAlign]byte
 	if k.write(zero[:gap]) == nil && k.write(k.contents) == nil {
 		_ = k.save() // it has told what is wrong
 	}
 }
 
-// save writes the buffer; a last part of a disk block stays in it, to be
-// written again with what follows.
+// save writes the tail.
 func (k *keeper) save() error {
-	if k.saved == k.n {
+	if !k.tail.unsaved() {
 		return nil
 	}
-	full := k.n / diskAlign * diskAlign
-	whole := (k.n + diskAlign - 1) / diskAlign * diskAlign
-	clear(k.buf[k.n:whole])
-	if err := k.d.checkSpace(int64(whole)); err != nil {
+	n := k.tail.padded()
+	if err := k.d.checkSpace(n); err != nil {
 		return err
 	}
-	if _, err := k.f.WriteAt(k.buf[:whole], k.base); err != nil {
+	end := k.tail.base + n
+	if err := k.tail.write(k.f); err != nil {
 		k.d.failed("write", err)
 		return fmt.Errorf("%w: %w", cache.ErrFull, err)
 	}
-	if more := k.base + int64(whole) - k.sg.size.Load(); more > 0 {
+	if more := end - k.sg.size.Load(); more > 0 {
 		k.d.segs.grow(k.sg, more)
 	}
-	copy(k.buf, k.buf[full:k.n])
-	k.base += int64(full)
-	k.n -= full
-	k.saved = k.n
 	return nil
 }
 
-// flush writes all bodies that are in the buffer, after which their records may
+// flush writes all bodies that are in the tail, after which their records may
 // be written. False: they are lost.
 func (k *keeper) flush() bool {
 	if k.sg == nil {

@@ -13,6 +13,17 @@ import (
 // the process. Nothing more of that entry is tried, it is not listed, and those
 // around it stay whole.
 func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
+	t.Run("copied", func(t *testing.T) {
+		testWriteFails(t, false, func(*keeper) int { return 100 }, func(k *keeper) int { return len(k.tail.buf) + rand.IntN(1000) })
+	})
+	t.Run("lent", func(t *testing.T) { // it fails with room left in the buffer
+		quarter := func(k *keeper) int { return len(k.tail.buf) / 4 }
+		testWriteFails(t, true, quarter, func(k *keeper) int { return quarter(k) + rand.IntN(1000) })
+	})
+}
+
+// testWriteFails stores three entries, has one fail, and stores three others.
+func testWriteFails(t *testing.T, framed bool, size, failing func(k *keeper) int) {
 	o := DefaultOptions()
 	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, 64*units.MiB
 	s, err := New(o, slog.New(slog.DiscardHandler))
@@ -26,16 +37,25 @@ func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
 	}()
 	k := newKeeper(s.disk) // beside the store's own, which has nothing to do
 	id := uint64(1)
-	store := func(size int64) (listed, error) {
+	store := func(size int, framed bool) (listed, error) {
 		id++
+		h, apart := hash{byte(id)}, []byte("metadata")
+		var frame []byte
 		body := make([]byte, size)
-		h := hash{byte(id)}
-		at, err := k.appendEntry(h, id, body, []byte("metadata"))
+		if framed {
+			frame = make([]byte, frameSize(int64(size), len(apart)))
+			body = inFrame(frame, size)[:size]
+		}
+		at, err := k.appendEntry(h, id, body, apart, frame, nil)
 		return listed{h, at.off}, err
 	}
+	if _, err := store(1, false); err != nil { // which opens a segment
+		t.Fatal(err)
+	}
+	k.contents = k.contents[:0]
 	var want []listed
 	for range 3 {
-		whole, err := store(100)
+		whole, err := store(size(k), framed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +65,7 @@ func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
 	if k.f, err = os.Open(k.sg.path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store(int64(len(k.buf)) + rand.Int64N(1000)); err == nil {
+	if _, err := store(failing(k), false); err == nil {
 		t.Fatal("an entry is stored in a file that cannot be written")
 	}
 	if n := s.n.ioErrors.Load(); n != 1 || !s.disk.readOnly() {
@@ -57,7 +77,7 @@ func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
 	k.f = writable
 	s.disk.space.ro.Store(false)
 	for range 3 {
-		whole, err := store(20_000)
+		whole, err := store(20_000, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func (l *lease) drop() {
 // leaseSizes are how much memory is leased at a time; between them at most a
 // third is wasted.
 var leaseSizes = [...]int{
-	4 << 10, 6 << 10, 8 << 10, 12 << 10, 16 << 10, 24 << 10, 32 << 10, 48 << 10, 64 << 10, 96 << 10, exactUpTo,
+	4 << 10, 6 << 10, 8 << 10, 12 << 10, 16 << 10, 24 << 10, 32 << 10, 48 << 10, 64 << 10, 96 << 10, exactUpTo + 8<<10,
 }
 
 // leases are bodies to be used again. The garbage collector takes what nobody
@@ -56,12 +56,9 @@ type leases struct {
 // leaseFrom is the length below which a body is not worth a lease.
 const leaseFrom = 2 << 10
 
-// take returns a lease of at least n bytes, held once; nil when n is not among the
-// sizes that are leased. What stands in it is somebody else's.
+// take returns a lease of at least n bytes, held once; nil when n is more than is
+// leased. What stands in it is somebody else's.
 func (ls *leases) take(n int64) *lease {
-	if n < leaseFrom {
-		return nil
-	}
 	for i, size := range leaseSizes {
 		if n > int64(size) {
 			continue

@@ -144,6 +144,7 @@ type change struct {
 	v    *variant
 
 	// For the keeper alone.
+	frame  []byte // that v's body lies in, until it is placed; nil: none
 	loc    place
 	apart  int    // length of the metadata behind the body
 	sum    uint64 // of a body of one block

@@ -343,8 +343,9 @@ func (s *Store) maxObject() int64 {
 	return s.disk.maxObject
 }
 
-// commit makes v visible; its body is nil when it lies in a segment already.
-func (s *Store) commit(h hash, v *variant, f *flight) error {
+// commit makes v visible; its body is nil when it lies in a segment already, and may
+// lie in a frame.
+func (s *Store) commit(h hash, v *variant, f *flight, frame []byte) error {
 	sh := s.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -357,7 +358,7 @@ func (s *Store) commit(h hash, v *variant, f *flight) error {
 		return nil
 	}
 	p := s.overlay(sh, h)
-	c := &change{kind: changePut, v: v}
+	c := &change{kind: changePut, v: v, frame: frame}
 	v.lease.hold() // for the overlay
 	p.add(c)
 	v.lease.hold() // for the op

@@ -27,6 +27,7 @@ type writer struct {
 	mu     sync.RWMutex // guards all below against ReadAt
 	body   []byte       // while spill is nil
 	lease  *lease       // what body lies in, or lay in, until Close; nil: in no leased memory
+	frame  []byte       // the same with the room around body; nil: there is none
 	spill  *spill
 	length int64
 
@@ -139,20 +140,29 @@ func (w *writer) grow(n int) {
 	w.body = append(w.memory(size), w.body...)
 }
 
-// memory is room for a body of size bytes. It is leased when the body is not going
-// to stay in memory.
+// memory is room for a body of size bytes, in a frame where the keeper has a use for
+// one. It is leased when the body is not going to stay in memory.
 func (w *writer) memory(size int) []byte {
-	if w.lease == nil && w.s.disk != nil && int64(size) == w.hint && !w.s.mem.keeps(w.hint) {
-		if w.lease = w.s.leases.take(w.hint); w.lease != nil {
-			return w.lease.b[:0:size]
+	if w.s.disk == nil || int64(size) != w.hint || w.frame != nil {
+		return make([]byte, 0, size)
+	}
+	room := frameSize(w.hint, w.size)
+	if !w.s.mem.keeps(w.hint) && w.hint >= leaseFrom {
+		if w.lease = w.s.leases.take(room); w.lease != nil {
+			w.frame = w.lease.b
+			return inFrame(w.frame, size)
 		}
 	}
-	return make([]byte, 0, size)
+	if size < frameFrom {
+		return make([]byte, 0, size)
+	}
+	w.frame = make([]byte, room)
+	return inFrame(w.frame, size)
 }
 
 // leased reports whether the body lies in leased memory.
 func (w *writer) leased() bool {
-	return w.lease != nil && cap(w.body) > 0 && &w.body[:1][0] == &w.lease.b[0]
+	return w.lease != nil && frames(w.frame, w.body)
 }
 
 // spillOver moves the body to a file.
@@ -216,7 +226,7 @@ func (w *writer) commit(m *cache.Meta) error {
 		if err := w.spill.finish(w.h, v); err != nil {
 			return err
 		}
-		err := w.s.commit(w.h, v, w.f)
+		err := w.s.commit(w.h, v, w.f, nil)
 		if err != nil {
 			w.s.disk.dropSegment(v.sg)
 		}
@@ -226,12 +236,12 @@ func (w *writer) commit(m *cache.Meta) error {
 		v.lease = w.lease
 	}
 	if w.s.disk == nil {
-		return w.s.commit(w.h, v, w.f)
+		return w.s.commit(w.h, v, w.f, nil)
 	}
 	if err := w.s.disk.waitRoom(v.charge()); err != nil {
 		return err
 	}
-	err := w.s.commit(w.h, v, w.f)
+	err := w.s.commit(w.h, v, w.f, w.frame)
 	if err != nil {
 		w.s.disk.room.Release(v.charge())
 	}
