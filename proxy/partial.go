@@ -47,7 +47,7 @@ func worthJoining(m *cache.Meta, a cache.Answer) bool {
 func (x *exchange) complete(obj cache.Object, a cache.Answer) {
 	if x.req.OnlyIfCached() {
 		obj.Release()
-		x.fail(notCached())
+		x.notCached()
 		return
 	}
 	x.forward(cache.FwdPartial, "")

@@ -125,23 +125,23 @@ func (x *exchange) swapFail() {
 
 // miss fetches what is not stored, unless the client wants only what is.
 func (x *exchange) miss(fwd cache.Fwd, why cache.Reason) {
-	x.forward(fwd, why)
 	if x.req.OnlyIfCached() {
-		x.fail(notCached())
+		x.notCached()
 		return
 	}
+	x.forward(fwd, why)
 	x.fetch(x.fill(nil))
 }
 
 // revalidate asks the origin about a stored response; obj goes with the fetch.
 func (x *exchange) revalidate(obj cache.Object, d cache.Decision) {
-	x.forward(d.Fwd, d.Reason)
 	x.status.HasTTL, x.status.TTL = d.Fwd == cache.FwdStale, d.TTL
 	if x.req.OnlyIfCached() {
 		obj.Release()
-		x.fail(notCached())
+		x.notCached()
 		return
 	}
+	x.forward(d.Fwd, d.Reason)
 	x.fetch(x.fill(obj))
 }
 
@@ -150,10 +150,13 @@ func (x *exchange) forward(fwd cache.Fwd, why cache.Reason) {
 	x.status.Fwd, x.status.Detail = fwd, string(why)
 }
 
-func notCached() *refusal {
+// notCached answers a client who wants only what is stored. Nothing went forward,
+// so that Cache-Status has no fwd (RFC 9211 §2.2).
+func (x *exchange) notCached() {
+	x.status.Detail = "only-if-cached"
 	r := refuse(http.StatusGatewayTimeout, errOnlyIfCached, "The request allows only a stored response, and none is usable.")
 	r.keep = true
-	return r
+	x.fail(r)
 }
 
 // hitTag is squid's name for a hit; tags says that the client named some.

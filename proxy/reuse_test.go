@@ -420,8 +420,9 @@ func TestOnlyIfCachedNeverForwards(t *testing.T) {
 	r.get("/a")
 	r.pass(10 * time.Second)
 	for _, method := range []string{"GET", "HEAD", "POST"} {
-		if got := r.do(method, "/a", "", "Cache-Control: only-if-cached"); got.StatusCode != 504 {
-			t.Errorf("%s: %d", method, got.StatusCode)
+		got := r.do(method, "/a", "", "Cache-Control: only-if-cached")
+		if cs := got.Header.Get("Cache-Status"); got.StatusCode != 504 || strings.Contains(cs, "fwd") || !strings.Contains(cs, "detail=only-if-cached") {
+			t.Errorf("%s: %d, Cache-Status %q", method, got.StatusCode, cs)
 		}
 	}
 	if n := r.asked("/a"); n != 1 {
