@@ -164,6 +164,7 @@ func TestHeuristicFreshness(t *testing.T) {
 		exchangeCase{name: "Pragma in a response means nothing", response: day + "|Pragma: no-cache", want: "hit"},
 		exchangeCase{name: "attachment", response: day + "|Content-Disposition: attachment; filename=x", want: "hit"},
 		exchangeCase{name: "modified just now", response: "Last-Modified: " + date(0), want: "revalidate"},
+		exchangeCase{name: "modified at two times", response: day + "|Last-Modified: " + date(-10), want: "refused"},
 		exchangeCase{name: "modified after Date", response: "Last-Modified: " + date(50), want: "revalidate"},
 		exchangeCase{name: "a tenth has passed", response: "Last-Modified: " + date(-25), want: "revalidate"},
 		exchangeCase{name: "invalid Expires is no invitation", response: day + "|Expires: 0", want: "revalidate"},

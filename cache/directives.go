@@ -159,14 +159,16 @@ func (d *responseDirectives) addStrictly(name string) {
 
 // withhold notes the listed fields. It reports true when the directive must
 // count as its bare form: there is no list, an entry is no field name, or
-// the decisions of this package depend on a listed field.
+// the decisions of this package, or what the stored bytes mean, depend on a listed
+// field.
 func (d *responseDirectives) withhold(names cacheobject.FieldNames) (bare bool) {
 	if len(names) == 0 {
 		return true
 	}
 	for name := range names {
 		switch name {
-		case "Cache-Control", "Expires", "Date", "Age", "Vary":
+		case "Cache-Control", "Expires", "Date", "Age", "Vary",
+			"Content-Encoding", "Content-Type", "Content-Range", "Location":
 			return true
 		}
 		if !isToken(name) {

@@ -53,6 +53,7 @@ func TestResponseDirectivesAreReadStrictly(t *testing.T) {
 		{`no-cache="x-a", no-cache`, responseDirectives{noCache: true, withheld: []string{"X-A"}}},
 		{`private="x a"`, responseDirectives{private: true}},
 		{`private="vary"`, responseDirectives{private: true}},
+		{`no-cache="content-encoding", private="Location"`, responseDirectives{noCache: true, private: true}},
 		{"private=a, b", responseDirectives{private: true}},
 		{"public=1, immutable=x", responseDirectives{}},
 		{"must-revalidate=0, proxy-revalidate =1", responseDirectives{mustRevalidate: true, proxyRevalidate: true}},

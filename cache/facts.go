@@ -22,14 +22,17 @@ func readFacts(h http.Header, requested, received time.Time) facts {
 		cc:   parseResponseDirectives(h["Cache-Control"]),
 		date: received,
 	}
-	if lines := h["Etag"]; len(lines) == 1 { // of two, neither can be relied on
+	// Of two validators, neither can be relied on.
+	if lines := h["Etag"]; len(lines) == 1 {
 		f.etag = parseEntityTag(lines[0])
+	}
+	if lines := h["Last-Modified"]; len(lines) == 1 {
+		if t, ok := parseDate(lines[0], received); ok {
+			f.lastModified = t
+		}
 	}
 	if t, ok := parseDate(firstLine(h["Date"]), received); ok {
 		f.date = t
-	}
-	if t, ok := parseDate(firstLine(h["Last-Modified"]), received); ok {
-		f.lastModified = t
 	}
 	f.expires, f.hasExpires = readExpires(h["Expires"], received)
 	f.initialAge = initialAge(readAge(h["Age"]), f.date, requested, received)

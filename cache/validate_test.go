@@ -24,6 +24,7 @@ func TestSetValidators(t *testing.T) {
 		{"both", 200, []string{`ETag: "a"`, yesterday}, fields(`If-None-Match: "a"`, "If-Modified-Since: Tue, 03 Mar 2026 12:00:00 GMT")},
 		{"none", 200, nil, nil},
 		{"two ETags", 200, []string{`ETag: "a"`, `ETag: "b"`}, nil},
+		{"two Last-Modified", 200, []string{yesterday, "Last-Modified: Wed, 04 Mar 2026 11:00:00 GMT"}, nil},
 		{"invalid Last-Modified", 200, []string{"Last-Modified: yesterday"}, nil},
 		{"a 304 says nothing about an error", 404, []string{`ETag: "a"`}, nil},
 	}
