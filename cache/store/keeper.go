@@ -87,7 +87,7 @@ func (k *keeper) handle(o *op) {
 	case opClaim:
 		err := k.makeRoom(0)
 		if err != nil {
-			k.d.setReadOnly("disk is nearly full", nil)
+			k.noRoom()
 		}
 		o.done <- answer{refused: err != nil}
 		return
@@ -202,10 +202,18 @@ func (k *keeper) open(size int64) error {
 
 // discard drops the open segment.
 func (k *keeper) discard() {
-	k.d.setReadOnly("disk is nearly full", nil)
+	k.noRoom()
 	if sg := k.sg; sg != nil {
 		k.seal()
 		k.d.dropSegment(sg)
+	}
+}
+
+// noRoom notes that no room could be made. Where it is not the disk that is full,
+// large objects on their way have claimed all there is, and that passes with them.
+func (k *keeper) noRoom() {
+	if k.d.space.low() {
+		k.d.setReadOnly("disk is nearly full", nil)
 	}
 }
 

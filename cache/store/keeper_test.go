@@ -1,11 +1,13 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"testing"
 
+	"github.com/cachenode/cachenode/cache"
 	"github.com/cachenode/cachenode/internal/units"
 )
 
@@ -101,5 +103,34 @@ func testWriteFails(t *testing.T, framed bool, size, failing func(k *keeper) int
 		if e, err := parseHeader(head[:]); l != want[i] || err != nil || e.h != l.h || l.off%entryAlign != 0 {
 			t.Errorf("entry %d: listed %v, want %v; at its place is %v, %v", i, l, want[i], e.h, err)
 		}
+	}
+}
+
+// Large objects on their way that have claimed all of the quota are no full disk:
+// what is claimed beyond that is refused, and nothing else.
+func TestClaimsBeyondTheQuota(t *testing.T) {
+	o := DefaultOptions()
+	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, 64*units.MiB
+	s, err := New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	claimed := int64(0)
+	for err == nil && claimed <= int64(o.Disk) {
+		if err = s.disk.claim(spillStep); err == nil {
+			claimed += spillStep
+		}
+	}
+	if !errors.Is(err, cache.ErrFull) || claimed == 0 || s.disk.readOnly() {
+		t.Errorf("after %d bytes of %d the error is %v; read-only: %v", claimed, o.Disk, err, s.disk.readOnly())
+	}
+	s.disk.segs.bytes.Add(-claimed)
+	if err := s.disk.claim(spillStep); err != nil {
+		t.Errorf("when they have gone: %v", err)
 	}
 }
