@@ -28,6 +28,9 @@ const (
 	// where the soft limit has room for it: a heap of some megabytes would else be
 	// collected many times a second.
 	gcPercent = 300
+	// beside is what the process takes beside the heap where its memory is limited:
+	// buffers of sockets, and pages on their way to the disk.
+	beside, besidePart = 128 * units.MiB, 10
 	// limitEvery is how often the soft limit follows the live heap.
 	limitEvery = 5 * time.Second
 )
@@ -42,6 +45,21 @@ func softLimit(budget, live, ceiling int64) int64 {
 		limit = min(limit, ceiling)
 	}
 	return limit
+}
+
+// ceiling is what the heap may take of the memory that the process may have (0:
+// no bound); at least a half of it.
+func ceiling(memory int64) int64 {
+	return max(memory/2, memory-max(memory/besidePart, int64(beside)))
+}
+
+// fitting is the memory tier that a process of so much memory (0: no bound) can
+// have. Requests in flight need as much again.
+func fitting(tier units.Size, memory int64) units.Size {
+	if memory == 0 {
+		return tier
+	}
+	return min(tier, units.Size(ceiling(memory)/2))
 }
 
 // overhead is what a node takes beside its memory tier on a machine of the given
@@ -71,17 +89,14 @@ func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 	if budget == 0 {
 		budget = int64(o.Store.Memory + overhead(machineMemory()))
 	}
-	ceiling := cgroupLimit("/proc/self/cgroup", "/sys/fs/cgroup") / 10 * 9
-	if ceiling > 0 && int64(o.Store.Memory) > ceiling {
-		log.Warn("store.memory is more than the control group allows", "memory", o.Store.Memory, "allowed", units.Size(ceiling))
-	}
-	before := debug.SetMemoryLimit(softLimit(budget, 0, ceiling))
+	most := ceiling(ownMemory())
+	before := debug.SetMemoryLimit(softLimit(budget, 0, most))
 	defer debug.SetMemoryLimit(before)
 	if os.Getenv("GOGC") == "" {
 		percent := debug.SetGCPercent(gcPercent)
 		defer debug.SetGCPercent(percent)
 	}
-	log.Debug("soft memory limit", "limit", units.Size(softLimit(budget, 0, ceiling)), "ceiling", units.Size(ceiling))
+	log.Debug("soft memory limit", "limit", units.Size(softLimit(budget, 0, most)), "ceiling", units.Size(most))
 	tick := time.NewTicker(limitEvery)
 	defer tick.Stop()
 	for {
@@ -89,9 +104,15 @@ func KeepMemory(ctx context.Context, o Options, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			debug.SetMemoryLimit(softLimit(budget, liveHeap(), ceiling))
+			debug.SetMemoryLimit(softLimit(budget, liveHeap(), most))
 		}
 	}
+}
+
+// ownMemory is what this process may have: the memory of the machine, or less if
+// its control group says so; 0 when neither is known.
+func ownMemory() int64 {
+	return tighter(cgroupLimit("/proc/self/cgroup", "/sys/fs/cgroup"), int64(machineMemory()))
 }
 
 // liveHeap is what the last collection found alive, in bytes.

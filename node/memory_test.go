@@ -29,6 +29,22 @@ func TestSoftLimit(t *testing.T) {
 	}
 }
 
+// In little memory the heap leaves room for what the kernel keeps for the process,
+// and the memory tier leaves some for requests.
+func TestLittleMemory(t *testing.T) {
+	const mib = int64(units.MiB)
+	for _, c := range []struct{ memory, heap, tier int64 }{
+		{0, 0, 256}, {128, 64, 32}, {256, 128, 64}, {512, 384, 192}, {1024, 896, 256}, {65536, 58983, 256},
+	} {
+		if got := (ceiling(c.memory*mib) + mib - 1) / mib; got != c.heap {
+			t.Errorf("of %d MiB: a heap of %d, want %d", c.memory, got, c.heap)
+		}
+		if got := fitting(256*units.MiB, c.memory*mib); got != units.Size(c.tier*mib) {
+			t.Errorf("of %d MiB: a memory tier of %v, want %d MiB", c.memory, got, c.tier)
+		}
+	}
+}
+
 func TestOverhead(t *testing.T) {
 	for memory, want := range map[units.Size]units.Size{
 		0:               128 * units.MiB,

@@ -72,7 +72,12 @@ func (n *Node) openRecords(context.Context) error {
 }
 
 func (n *Node) openStore(context.Context) error {
-	s, err := store.New(n.o.storeOptions(), n.log)
+	o := n.o.storeOptions()
+	if fits := fitting(o.Memory, ownMemory()); fits < o.Memory {
+		n.log.Warn("store.memory is more than this machine or control group has room for; less is used", "memory", o.Memory, "used", fits)
+		o.Memory = fits
+	}
+	s, err := store.New(o, n.log)
 	if err != nil {
 		return dataFault(n.o.Data, err)
 	}

@@ -57,8 +57,9 @@ type Options struct {
 	// MemoryLimit is the size the Go heap aims to stay under by collecting
 	// garbage more often; it is a goal, not a bound. 0 takes store.memory and
 	// a sixteenth of the machine's memory, of that 128 MiB at least and 512 MiB at
-	// most; more when many connections need it, and never over 90 % of the control
-	// group's limit. GOMEMLIMIT in the environment goes before it.
+	// most; more when many connections need it, and never more than the machine or the
+	// control group has, less a tenth or, where that is more, 128 MiB. GOMEMLIMIT in
+	// the environment goes before it.
 	MemoryLimit units.Size `yaml:"memory_limit"`
 	// StopTimeout is how long a stop waits for requests and tunnels in flight
 	// before it cuts them. Who cannot say how long they take drains the node first:

@@ -15,6 +15,7 @@ type Options struct {
 	// Memory is the size of the memory tier, which keeps the most useful small
 	// objects ready to send. 0 switches it off; then up to 16 MiB still hold what
 	// is known of the objects on disk that were asked for last, not their bodies.
+	// Where the machine or the control group has little memory, less is used.
 	Memory units.Size `yaml:"memory"`
 	// Disk is the space that the store may take on disk, its index included. 0
 	// switches the disk tier off. When the disk has less room, less is used.
