@@ -46,8 +46,10 @@ type Store struct {
 	purges  *purgeList
 	ids     idSource
 	leases  leases
-	seed    uint64 // of the key hash
-	n       counters
+	// building counts the memory of bodies that are being written.
+	building atomic.Int64
+	seed     uint64 // of the key hash
+	n        counters
 
 	closeOnce sync.Once
 	closeErr  error

@@ -30,6 +30,7 @@ type writer struct {
 	frame  []byte       // the same with the room around body; nil: there is none
 	spill  *spill
 	length int64
+	held   int64 // bytes of memory, counted in building of the store
 
 	err  error // final
 	done bool  // committed
@@ -80,17 +81,40 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // outgrows reports whether n more bytes are too many to be kept in memory.
 func (w *writer) outgrows(n int) bool {
-	return w.s.disk != nil && w.length+int64(n) > w.s.disk.large
+	return w.s.disk != nil && w.length+int64(n) > w.most()
+}
+
+// most is the longest body that is kept in memory while it is written. Where
+// bodies on their way take much memory, one that would need more goes to its file.
+func (w *writer) most() int64 {
+	if w.s.disk == nil {
+		return w.s.maxObject()
+	}
+	if w.s.pressed() {
+		return min(w.s.disk.large, max(int64(cap(w.body)), exactUpTo))
+	}
+	return w.s.disk.large
+}
+
+// minBuilding is the memory that bodies on their way may have before more of them
+// go to files, where half of the memory tier is less.
+const minBuilding = 32 << 20
+
+// pressed reports that bodies on their way take much memory.
+func (s *Store) pressed() bool {
+	return s.building.Load() > max(int64(s.o.Memory/2), minBuilding)
+}
+
+// hold counts n bytes as what w holds now.
+func (w *writer) hold(n int) {
+	w.s.building.Add(int64(n) - w.held)
+	w.held = int64(n)
 }
 
 // Reserve implements cache.Writer. There is room only for bodies of announced
 // length that are kept in memory.
 func (w *writer) Reserve(n int) []byte {
-	most := w.s.maxObject()
-	if w.s.disk != nil {
-		most = min(most, w.s.disk.large)
-	}
-	n = int(min(int64(n), most-w.length))
+	n = int(min(int64(n), w.s.maxObject()-w.length, w.most()-w.length))
 	if n <= 0 || w.err != nil || w.done || w.spill != nil || w.hint < 0 {
 		return nil
 	}
@@ -138,6 +162,7 @@ func (w *writer) grow(n int) {
 		size = int(w.hint)
 	}
 	w.body = append(w.memory(size), w.body...)
+	w.hold(cap(w.body))
 }
 
 // memory is room for a body of size bytes, in a frame where the keeper has a use for
@@ -176,7 +201,8 @@ func (w *writer) spillOver() error {
 		return err
 	}
 	w.mu.Lock()
-	w.spill, w.body = sp, nil
+	w.spill, w.body, w.frame = sp, nil, nil
+	w.hold(cap(sp.buf))
 	w.mu.Unlock()
 	return nil
 }
@@ -278,6 +304,7 @@ func (w *writer) Close() {
 	if w.spill != nil {
 		w.spill.close()
 	}
+	w.hold(0)
 	w.lease.drop()
 	w.lease = nil
 	w.s.shard(w.h).land(w.h, w.f)
@@ -323,7 +350,8 @@ type spill struct {
 	finished bool   // the segment has taken over the file and its accounting
 }
 
-// spillBuffer is a multiple of the block size that divides the group size.
+// spillBuffer is what is written at once of a large body. Like the block size,
+// which it is a multiple of, it divides the group size.
 const spillBuffer = 4 * blockSize
 
 // newSpill creates the file of a large object.
@@ -334,7 +362,11 @@ func (d *disk) newSpill(id uint64) (*spill, error) {
 		d.failed("create", err)
 		return nil, cache.ErrFull
 	}
-	return &spill{d: d, f: f, path: path, sums: sums{id: id}, buf: make([]byte, 0, spillBuffer)}, nil
+	size := spillBuffer
+	if d.s.pressed() {
+		size = blockSize
+	}
+	return &spill{d: d, f: f, path: path, sums: sums{id: id}, buf: make([]byte, 0, size)}, nil
 }
 
 func (sp *spill) write(p []byte) (n int, err error) {
