@@ -74,6 +74,8 @@ func TestValidationHasAPlace(t *testing.T) {
 		{"network", "acl:\n  allow_from: [10.0.0.0/8, ::1, 10.0.0.1/99]\n", `c:2:33: acl.allow_from[2]:`},
 		{"store", "store:\n  memory: 1k\n", `c:2:11: store.memory:`},
 		{"proxy", "proxy:\n  fill:\n    buffer: 1\n", `c:3:13: proxy.fill.buffer:`},
+		{"parents", "proxy:\n  upstream:\n    parents:\n      list:\n      - {url: \"a:1\"}\n      - {url: \"a:2\"}\n", `c:6:10: proxy.upstream.parents.list[1].name: "a" is taken by another parent; give each a name`},
+		{"tunnel", "proxy:\n  tunnel: {max_tunnels: -4}\n", `c:2:25: proxy.tunnel.max_tunnels:`},
 		{"cache", "cache:\n  negative_statuses: [200]\n", `c:2:23: cache.negative_statuses[0]:`},
 		{"dns", "dns:\n  servers: [nobody]\n", `c:2:13: dns.servers[0]:`},
 		{"access log", "access_log:\n  rotate_size: 1\n", `c:2:16: access_log.rotate_size:`},

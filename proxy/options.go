@@ -126,5 +126,5 @@ func (o *Options) Validate() error {
 	default:
 		bad(false, "proxy.headers.forwarded_for: must be keep, add or delete, not %q", o.Headers.ForwardedFor)
 	}
-	return errors.Join(errs...)
+	return errors.Join(errors.Join(errs...), o.Upstream.Validate(), o.Tunnel.Validate())
 }

@@ -128,7 +128,8 @@ func DefaultOptions() Options {
 	}
 }
 
-// Validate returns every problem of o, each named by its key.
+// Validate returns every problem of o, each named by its key. It reads the files
+// that o names.
 func (o Options) Validate() error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
@@ -166,6 +167,9 @@ func (o Options) Validate() error {
 	if _, ok := tlsVersions[o.TLS.MinVersion]; !ok {
 		bad("tls.min_version", "%q is neither 1.2 nor 1.3", o.TLS.MinVersion)
 	}
+	if _, err := o.TLS.config(); err != nil {
+		errs = append(errs, err)
+	}
 	o.Parents.validate(bad)
 	return errors.Join(errs...)
 }
@@ -186,7 +190,7 @@ func (o ParentOptions) validate(bad func(key, format string, args ...any)) {
 			continue
 		}
 		if names[a.name] {
-			bad(key+"name", "%q is taken by another parent", a.name)
+			bad(key+"name", "%q is taken by another parent; give each a name of its own", a.name)
 		}
 		names[a.name] = true
 		if p.User == "" && p.PasswordFile != "" {
@@ -194,6 +198,9 @@ func (o ParentOptions) validate(bad func(key, format string, args ...any)) {
 		}
 		if strings.Contains(p.User, ":") {
 			bad(key+"user", "must not contain a colon")
+		}
+		if _, err := p.credentials(); err != nil {
+			bad(key+"password_file", "%w", err)
 		}
 	}
 	for i, e := range o.Exempt {

@@ -59,7 +59,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	o := DefaultOptions()
 	o.TLS.CAFile = empty
 	o.Parents.List = []Parent{{URL: "a.example:1", User: "me", PasswordFile: empty + "-not"}}
-	_, err := New(o, Deps{})
+	err := o.Validate()
 	if err == nil || !strings.Contains(err.Error(), "tls.ca_file") || !strings.Contains(err.Error(), "list[0].password_file") {
 		t.Errorf("got %v", err)
 	}
