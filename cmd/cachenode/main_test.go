@@ -134,7 +134,7 @@ func TestConfigCheck(t *testing.T) {
 
 // Flags go over the file, the file over the defaults.
 func TestConfigShow(t *testing.T) {
-	file := write(t, "name: n7\nstore: {memory: 1GiB, disk: 20GiB}\nacl:\n  rules:\n  - {action: deny, domains: [.example.com]}\nproxy:\n  upstream:\n    parents:\n      list:\n      - url: http://user:hunter2@192.0.2.1:3128\n")
+	file := write(t, "name: n7\nstore: {memory: 1GiB, disk: 20GiB}\nacl:\n  rules:\n  - {action: deny, domains: [.example.com]}\nproxy:\n  upstream:\n    parents:\n      list:\n      - url: http://192.0.2.1:3128\n")
 	code, out, errOut := cli("config", "show", "--config", file, "--disk", "0", "--allow-from", "192.0.2.0/24")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, errOut)
@@ -144,8 +144,18 @@ func TestConfigShow(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if strings.Contains(out, "hunter2") {
-		t.Errorf("a password is shown:\n%s", out)
+	for url, want := range map[string]string{
+		"http://user:hunter2@192.0.2.1:3128":   "list[0].url: credentials belong into user and password_file",
+		"http://user:hunter2@192.0.2.1":        "is no host:port",
+		"{a: [http://user:hunter2@192.0.2.1]}": "url",
+	} {
+		secret := write(t, "proxy:\n  upstream:\n    parents:\n      list:\n      - url: "+url+"\n")
+		for _, args := range [][]string{{"show", "--config", secret}, {"check", secret}} {
+			code, out, errOut := cli(append([]string{"config"}, args...)...)
+			if code != 78 || !strings.Contains(out+errOut, want) || strings.Contains(out+errOut, "hunter2") {
+				t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)
+			}
+		}
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -89,10 +91,20 @@ func (f *File) Has(path string) bool { _, ok := f.at[path]; return ok }
 const longestShown = 400
 
 func (f *File) put(p *Problem, at place) {
-	p.Line, p.Column = at.line, at.column
+	p.Line, p.Column, p.Message = at.line, at.column, covered(p.Message)
 	if at.line >= 1 && at.line <= len(f.lines) && len(f.lines[at.line-1]) <= longestShown {
-		p.Source = strings.TrimRight(f.lines[at.line-1], "\r")
+		p.Source = covered(strings.TrimRight(f.lines[at.line-1], "\r"))
 	}
+}
+
+// userinfo is that of a URL, which may have a password in it.
+var userinfo = regexp.MustCompile(`//[^/@\s]+@`)
+
+// covered is text with stars in place of passwords: problems are logged.
+func covered(text string) string {
+	return userinfo.ReplaceAllStringFunc(text, func(s string) string {
+		return "//" + strings.Repeat("*", utf8.RuneCountInString(s)-3) + "@"
+	})
 }
 
 func parentOf(path string) string {
