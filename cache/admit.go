@@ -22,7 +22,7 @@ func (p *Policy) Admit(r *Request, status int, h http.Header, requested, receive
 	if why := p.refuse(r, status, h, c); why != "" {
 		return nil, why
 	}
-	vary, ok := selectors(h["Vary"], r.Header)
+	vary, ok := r.selectors(h["Vary"])
 	if !ok {
 		return nil, ReasonVary
 	}

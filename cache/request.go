@@ -11,7 +11,8 @@ type Request struct {
 	Key    string
 	Header http.Header // with canonical names
 
-	cc requestDirectives
+	cc       requestDirectives
+	steering []string // names of fields that select whatever Vary says
 }
 
 // NewRequest reads the header once. header is not changed, and must not be
@@ -26,6 +27,11 @@ func NewRequest(method, key string, header http.Header) *Request {
 // reuse one Request to save the allocation.
 func (r *Request) Reset(method, key string, header http.Header) {
 	*r = Request{Method: method, Key: key, Header: header}
+	for name, lines := range header {
+		if steers(name, lines) {
+			r.steering = append(r.steering, lowerASCII(name))
+		}
+	}
 	if lines, ok := header["Cache-Control"]; ok {
 		r.cc = parseRequestDirectives(lines)
 		return

@@ -144,7 +144,7 @@ func serverError(status int) bool {
 // answer other, collapsed, requests for the same key (it is admitted, fresh or
 // just validated, selected by them).
 func (p *Policy) Shareable(r *Request, m *Meta, now time.Time) bool {
-	if ok, _, _ := p.Lookup(r); !ok || r.Key != m.Key || !matches(r.Header, m.Vary) {
+	if ok, _, _ := p.Lookup(r); !ok || r.Key != m.Key || !r.matches(m.Vary, m.Vary) {
 		return false
 	}
 	v := p.Reuse(r, m, now).Verdict

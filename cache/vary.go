@@ -10,14 +10,14 @@ import (
 // §4.1), of several the newest that has any; -1 with FwdURIMiss or FwdVary when
 // none does.
 func Select(r *Request, stored []*Meta) (i int, fwd Fwd) {
-	best := newest(stored, func(m *Meta) bool { return matches(r.Header, m.Vary) })
+	best := newest(stored, func(m *Meta) bool { return r.matches(m.Vary, m.Vary) })
 	switch {
 	case best >= 0:
 		return best, ""
 	case len(stored) == 0:
 		return -1, FwdURIMiss
 	}
-	if best = newest(stored, func(m *Meta) bool { return speaks(r.Header, m) }); best >= 0 {
+	if best = newest(stored, func(m *Meta) bool { return speaks(r, m) }); best >= 0 {
 		return best, ""
 	}
 	return -1, FwdVary
@@ -52,13 +52,35 @@ func (m *Meta) newer(other *Meta) bool {
 	return m.Received.After(other.Received)
 }
 
-func matches(h http.Header, vary []Selector) bool {
+// matches reports that the fields of vary, a part of all that a response was
+// selected by, are the request's, and that the request has no other that steers.
+func (r *Request) matches(vary, all []Selector) bool {
 	for i := range vary {
-		if !vary[i].matches(h) {
+		if !vary[i].matches(r.Header) {
+			return false
+		}
+	}
+	for _, name := range r.steering {
+		if !slices.ContainsFunc(all, func(s Selector) bool { return s.Name == name }) {
 			return false
 		}
 	}
 	return true
+}
+
+// steers reports a field by which many origins take a request for one of another
+// target or method than its first line says, and do not tell in Vary. Selecting by
+// it, whether or not they heed it, keeps the answer from everybody else.
+func steers(name string, lines []string) bool {
+	switch name {
+	case "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Scheme",
+		"X-Forwarded-Server", "X-Host", "X-Original-Host", "X-Original-Url", "X-Rewrite-Url",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
+		return true
+	case "Forwarded": // which has an address for each client besides
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(lowerASCII(line), "host=") })
+	}
+	return false
 }
 
 func (s *Selector) matches(h http.Header) bool {
@@ -72,15 +94,20 @@ func (s *Selector) matches(h http.Header) bool {
 
 // selectors reads Vary and the selecting fields of the request; false when
 // nothing may be selected by it: it has "*", or something that is no name.
-func selectors(vary []string, request http.Header) ([]Selector, bool) {
+func (r *Request) selectors(vary []string) ([]Selector, bool) {
 	var list []Selector
+	add := func(name string) {
+		lines, present := r.Header[http.CanonicalHeaderKey(name)]
+		list = append(list, Selector{Name: name, Value: normalise(name, lines), Present: present})
+	}
 	for name := range elements(vary) {
 		if name == "*" || !isToken(name) {
 			return nil, false
 		}
-		name = lowerASCII(name)
-		lines, present := request[http.CanonicalHeaderKey(name)]
-		list = append(list, Selector{Name: name, Value: normalise(name, lines), Present: present})
+		add(lowerASCII(name))
+	}
+	for _, name := range r.steering {
+		add(name)
 	}
 	slices.SortFunc(list, func(a, b Selector) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(list, func(a, b Selector) bool { return a.Name == b.Name }), true
@@ -174,7 +201,7 @@ func preference(member string) (token, q string, ok bool) {
 // speaks reports that m, which varies by language, is in the one language that
 // the request likes best of all, and that the request it was stored for liked
 // best too: the origin has it, and can offer nothing better.
-func speaks(h http.Header, m *Meta) bool {
+func speaks(r *Request, m *Meta) bool {
 	i := slices.IndexFunc(m.Vary, func(s Selector) bool { return s.Name == "accept-language" })
 	content := m.Header["Content-Language"]
 	if i < 0 || len(content) != 1 || !isToken(content[0]) || content[0] == "*" {
@@ -182,9 +209,9 @@ func speaks(h http.Header, m *Meta) bool {
 	}
 	rest := slices.Delete(slices.Clone(m.Vary), i, i+1)
 	language := lowerASCII(content[0])
-	wanted := favourites(h["Accept-Language"])
+	wanted := favourites(r.Header["Accept-Language"])
 	return len(wanted) == 1 && wanted[0] == language &&
-		slices.Contains(favourites([]string{m.Vary[i].Value}), language) && matches(h, rest)
+		slices.Contains(favourites([]string{m.Vary[i].Value}), language) && r.matches(rest, m.Vary)
 }
 
 // favourites lists the members with the highest qvalue of all, none when that is

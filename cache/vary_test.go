@@ -12,7 +12,7 @@ import (
 )
 
 func TestSelectors(t *testing.T) {
-	list, ok := selectors([]string{"Foo, bar", "fOO,X"}, fields("Foo: 1 , 2", "X:"))
+	list, ok := get("Foo: 1 , 2", "X:").selectors([]string{"Foo, bar", "fOO,X"})
 	want := []Selector{{"bar", "", false}, {"foo", "1,2", true}, {"x", "", true}}
 	if !ok || !reflect.DeepEqual(list, want) {
 		t.Errorf("%+v, %v", list, ok)
@@ -87,6 +87,36 @@ func TestOfEqualDatesTheLaterReceivedIsSelected(t *testing.T) {
 	}
 }
 
+// The answer to a request that says it is another one is for none but its like,
+// and nobody's answer is for it.
+func TestFieldsThatSteerSelectWithoutVary(t *testing.T) {
+	p := policy(t)
+	const fresh = "Cache-Control: max-age=60"
+	plain := admit(t, p, get("X-Forwarded-For: 192.0.2.1"), 200, fresh)
+	for _, field := range []string{
+		"X-Forwarded-Host: a", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /a", "X-Forwarded-Proto: http", "X-Forwarded-Scheme: http",
+		"X-Forwarded-Server: a", "X-Host: a", "X-Original-Host: a", "X-Original-URL: /a", "X-Rewrite-URL: /a",
+		"X-HTTP-Method: PUT", "X-HTTP-Method-Override: PUT", "X-Method-Override: PUT", "Forwarded: for=192.0.2.1;Host=a",
+	} {
+		steered := admit(t, p, get(field), 200, fresh, "Vary: Foo")
+		stored := []*Meta{plain, steered}
+		for _, c := range []struct {
+			r    *Request
+			want int
+		}{
+			{get(), 0}, {get("X-Forwarded-For: 192.0.2.2", "Forwarded: for=192.0.2.2"), 0}, {get(field), 1},
+			{get(field, "Foo: 1"), -1}, {get(field + "x"), -1}, {get(field, "X-Http-Method: HEAD"), -1},
+		} {
+			if i, _ := Select(c.r, stored); i != c.want {
+				t.Errorf("stored for %s: %v selects %d, want %d", field, c.r.Header, i, c.want)
+			}
+		}
+		if p.Shareable(get(), steered, steered.Received) || p.Shareable(get(field), plain, plain.Received) {
+			t.Errorf("%s: the fetch is shared", field)
+		}
+	}
+}
+
 func TestVaryOfFiftyFields(t *testing.T) {
 	p := policy(t)
 	var names, lines []string
@@ -139,8 +169,9 @@ func TestMatchingIsSymmetric(t *testing.T) {
 			return h
 		}
 		a, b := header("a"), header("b")
-		forA, _ := selectors(vary, a)
-		forB, _ := selectors(vary, b)
+		forA, _ := NewRequest("GET", target, a).selectors(vary)
+		forB, _ := NewRequest("GET", target, b).selectors(vary)
+		matches := func(h http.Header, list []Selector) bool { return NewRequest("GET", target, h).matches(list, list) }
 		if !matches(a, forA) {
 			t.Fatalf("%v does not match itself", a)
 		}

@@ -118,14 +118,19 @@ func (v *fieldViews) get(name string) string {
 var laneFields = [...][]string{
 	3:  {"Via"},
 	5:  {"Range"},
-	6:  {"Pragma", "Expect"},
+	6:  {"Pragma", "Expect", "X-Host"},
 	7:  {"Referer", "Upgrade"},
 	8:  {"If-Range", "If-Match"},
+	9:  {"Forwarded"},
 	10: {"User-Agent", "Connection"},
-	13: {"Cache-Control", "If-None-Match"},
-	14: {"Content-Length"},
-	17: {"If-Modified-Since", "Transfer-Encoding"},
+	13: {"Cache-Control", "If-None-Match", "X-Http-Method", "X-Rewrite-Url"},
+	14: {"Content-Length", "X-Original-Url"},
+	15: {"X-Original-Host"},
+	16: {"X-Forwarded-Host", "X-Forwarded-Port"},
+	17: {"If-Modified-Since", "Transfer-Encoding", "X-Forwarded-Proto", "X-Method-Override"},
+	18: {"X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Server"},
 	19: {"If-Unmodified-Since"},
+	22: {"X-Http-Method-Override"},
 }
 
 // laneField is the canonical name of a field among them, "" for another.
@@ -159,10 +164,10 @@ func (v *fieldViews) read(fields []http1.Field, node string) bool {
 			if strings.Contains(value, node) { // perhaps a loop
 				return false
 			}
-		case "Cache-Control", "Pragma", "Range", "If-Range", "If-None-Match", "If-Modified-Since":
-			v.add(name, value)
-		default:
+		case "Expect", "Upgrade", "If-Match", "If-Unmodified-Since", "Content-Length", "Transfer-Encoding":
 			return false
+		default:
+			v.add(name, value)
 		}
 	}
 	return true

@@ -106,6 +106,7 @@ var requestValues = map[string][]string{
 	"Cookie": {"a=b", "c"}, "X-A": {"1", "2, 3"}, "User-Agent": {"u", "v"}, "Referer": {"r"}, "Via": {"1.1 other", "1.1 n1 (cachenode)"},
 	"Connection": {"keep-alive", "Close", "x-a", "keep-alive, cookie"}, "Te": {"trailers"}, "X-Forwarded-For": {"10.0.0.1"},
 	"Content-Length": {"0", "7"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"x"}, "Expect": {"100-continue"}, "Accept": {"*/*"},
+	"Forwarded":        {"for=192.0.2.1", "for=x", "for=x;Host=a", ""},
 	"Proxy-Connection": {"keep-alive"}, "If-Foo": {"x"}, "Pragmatic": {"no-cache"}, "Max-Forwards": {"0"}, "Host": {"example.com"},
 }
 
@@ -184,6 +185,29 @@ func TestLaneFieldsAreAllThatThePolicyReads(t *testing.T) {
 	t.Logf("%d requests could go the short lane, %d hits: %v", taken, hits, answers)
 	if taken < 400 || hits < 100 || answers[304] == 0 || answers[206] == 0 || answers[416] == 0 {
 		t.Error("the cases are not worth much")
+	}
+}
+
+// What steers an origin whatever Vary says is shown to the policy too.
+func TestLaneShowsFieldsThatSteer(t *testing.T) {
+	policy, err := cache.NewPolicy(cache.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	fresh := http.Header{"Cache-Control": {"max-age=60"}}
+	plain, _ := policy.Admit(cache.NewRequest("GET", "k", nil), 200, fresh, now, now)
+	for _, name := range []string{
+		"x-forwarded-host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-FORWARDED-PROTO", "X-Forwarded-Scheme", "X-Forwarded-Server",
+		"X-Host", "X-Original-Host", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method", "x-http-method-override", "X-Method-Override", "Forwarded",
+	} {
+		var v fieldViews
+		if !v.read([]http1.Field{{Name: []byte(name), Value: []byte("host=a")}}, "n1") {
+			t.Errorf("%s takes the long way", name)
+		}
+		if i, _ := cache.Select(cache.NewRequest("GET", "k", v.header), []*cache.Meta{plain}); i >= 0 {
+			t.Errorf("%s is not seen", name)
+		}
 	}
 }
 
