@@ -31,6 +31,8 @@ const (
 	// beside is what the process takes beside the heap where its memory is limited:
 	// buffers of sockets, and pages on their way to the disk.
 	beside, besidePart = 128 * units.MiB, 10
+	// inFlight is as much of the heap as requests in flight ever need.
+	inFlight = 4 * units.GiB
 	// limitEvery is how often the soft limit follows the live heap.
 	limitEvery = 5 * time.Second
 )
@@ -54,12 +56,13 @@ func ceiling(memory int64) int64 {
 }
 
 // fitting is the memory tier that a process of so much memory (0: no bound) can
-// have. Requests in flight need as much again.
+// have. Requests in flight need as much again, up to inFlight.
 func fitting(tier units.Size, memory int64) units.Size {
 	if memory == 0 {
 		return tier
 	}
-	return min(tier, units.Size(ceiling(memory)/2))
+	heap := units.Size(ceiling(memory))
+	return min(tier, max(heap/2, heap-inFlight))
 }
 
 // overhead is what a node takes beside its memory tier on a machine of the given

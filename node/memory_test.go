@@ -45,6 +45,19 @@ func TestLittleMemory(t *testing.T) {
 	}
 }
 
+// A machine that is there for the cache may give most of its memory to it.
+func TestMuchMemory(t *testing.T) {
+	for memory, want := range map[units.Size]units.Size{
+		8 * units.GiB:  3686 * units.MiB,
+		32 * units.GiB: 25395 * units.MiB,
+		64 * units.GiB: 48 * units.GiB,
+	} {
+		if got := fitting(48*units.GiB, int64(memory)) / units.MiB * units.MiB; got != want {
+			t.Errorf("of %v: %v, want %v", memory, got, want)
+		}
+	}
+}
+
 func TestOverhead(t *testing.T) {
 	for memory, want := range map[units.Size]units.Size{
 		0:               128 * units.MiB,

@@ -237,7 +237,7 @@ func TestVary(t *testing.T) {
 
 // A field that ends here, because Connection names it or because it always does,
 // selects nothing: the origin has not seen it.
-func TestR0023_VaryOnAFieldThatEndsHere(t *testing.T) {
+func TestR0024_VaryOnAFieldThatEndsHere(t *testing.T) {
 	r := newRig(t)
 	r.page("/v", func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")

@@ -158,7 +158,7 @@ func (x *exchange) interim(code int, h http.Header) {
 	}
 	out := x.w.Header()
 	clear(out)
-	maps.Copy(out, stripHop(h, true))
+	maps.Copy(out, stripHop(h))
 	x.w.WriteHeader(code)
 	clear(out)
 }

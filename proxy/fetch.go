@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,9 +76,10 @@ func personal(h http.Header, validating bool) bool {
 	return false
 }
 
-// outgoing is the request's header as it goes on.
+// outgoing is the request's header, which is clean, as it goes on.
 func (x *exchange) outgoing() http.Header {
-	h := stripHop(x.r.Header, false)
+	h := make(http.Header, len(x.r.Header)+1)
+	maps.Copy(h, x.r.Header)
 	delete(h, "Host")
 	delete(h, "Content-Length")
 	x.p.addVia(h, x.r.ProtoMinor)

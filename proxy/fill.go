@@ -157,7 +157,7 @@ func (fl *flight) pass(code int, h http.Header) {
 func (fl *flight) freshen(resp *http.Response, sent time.Time, route upstream.Route) bool {
 	f := &fl.fill
 	resp.Body.Close()
-	h := stripHop(resp.Header, true)
+	h := stripHop(resp.Header)
 	m, ok := cache.Freshen(f.base.Meta(), h, sent, fl.p.d.Clock())
 	if !ok || f.missing.Len > 0 { // a part cannot be asked for by its validator
 		return false

@@ -30,17 +30,18 @@ var endToEnd = map[string]bool{
 	"Set-Cookie": true,
 }
 
-// stripHop returns a copy of h without the fields that end at this hop. Values
-// are shared with h and must not be appended to. On a response keepEndToEnd
-// guards the fields that framing and caching rest on from the origin's list.
-func stripHop(h http.Header, keepEndToEnd bool) http.Header {
+// stripHop returns a copy of a response's header without the fields that end at
+// this hop. Values are shared with h and must not be appended to.
+func stripHop(h http.Header) http.Header {
 	out := make(http.Header, len(h)+2)
 	maps.Copy(out, h)
-	dropHop(out, keepEndToEnd)
+	dropHop(out, true)
 	return out
 }
 
-// dropHop is stripHop for a header that is ours to change.
+// dropHop takes the fields that end at this hop out of a header that is ours to
+// change. On a response keepEndToEnd guards the fields that framing and caching rest
+// on from the origin's list.
 func dropHop(h http.Header, keepEndToEnd bool) {
 	if h["Connection"] != nil {
 		for name := range connectionOptions(http.Header{"Connection": h["Connection"]}) {

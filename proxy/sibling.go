@@ -171,7 +171,7 @@ func (fl *flight) judge(resp *http.Response, sent time.Time) sibling.Outcome {
 		return sibling.Refused
 	}
 	now := fl.p.d.Clock()
-	m, _ := f.rules.policy.Admit(f.req, resp.StatusCode, stripHop(resp.Header, true), sent, now)
+	m, _ := f.rules.policy.Admit(f.req, resp.StatusCode, stripHop(resp.Header), sent, now)
 	if m == nil {
 		return sibling.Refused
 	}
