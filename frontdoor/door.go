@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cachenode/cachenode/internal/relay"
+	"github.com/cachenode/cachenode/internal/shortage"
 )
 
 // Deps are what a Door needs from others.
@@ -136,25 +137,24 @@ func (d *Door) Serve(ln net.Listener) error {
 		return nil
 	}
 	defer d.deaf(ln)
-	var wait time.Duration
+	var short shortage.Pace
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
-			wait = 0
+			short.Over()
 			if err := d.accept(nc); err != nil {
 				return err
 			}
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case !temporary(err):
+		case !shortage.Passing(err):
 			return fmt.Errorf("accept at the front door: %w", err)
 		default: // out of descriptors, most likely
-			if wait == 0 {
+			if short.News() {
 				d.deps.Log.Warn("the front door cannot accept connections for now", "error", err)
 			}
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			time.Sleep(wait)
+			time.Sleep(short.Next())
 		}
 	}
 }
@@ -169,11 +169,6 @@ func (d *Door) Take(nc *net.TCPConn) {
 	}
 	d.served.Add(1) // not closing: nobody has begun to wait
 	go d.serve(newConn(nc))
-}
-
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
 }
 
 // accept starts the goroutine of a connection.

@@ -5,7 +5,6 @@ package http1
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cachenode/cachenode/internal/shortage"
 )
 
 // Handler is what a Server hands requests to.
@@ -103,23 +104,22 @@ func (s *Server) Serve(ln net.Listener) error {
 		return http.ErrServerClosed
 	}
 	defer s.forget(ln)
-	var wait time.Duration
+	var short shortage.Pace
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
-			wait = 0
+			short.Over()
 			s.admit(nc)
 		case s.stopping.Load():
 			return http.ErrServerClosed
-		case !temporary(err):
+		case !shortage.Passing(err):
 			return err
 		default: // out of descriptors, most likely
-			if wait == 0 {
+			if short.News() {
 				s.deps.Log.Warn("connections cannot be accepted for now", "error", err)
 			}
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			time.Sleep(wait)
+			time.Sleep(short.Next())
 		}
 	}
 }
@@ -140,11 +140,6 @@ func (s *Server) Take(nc net.Conn) (in, out int64) {
 	s.stats.accepted.Add(1)
 	c.serve()
 	return c.in.Load(), c.out.Load()
-}
-
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
 }
 
 func (s *Server) listening(ln net.Listener) bool {

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/cachenode/cachenode/internal/shortage"
 )
 
 const (
@@ -138,6 +140,7 @@ func (w *wire) send(packet []byte, to netip.AddrPort) error {
 func (w *wire) acceptAll(ctx context.Context) error {
 	var streams sync.WaitGroup
 	defer streams.Wait()
+	var short shortage.Pace
 	for {
 		conn, err := w.net.Accept()
 		switch {
@@ -148,11 +151,14 @@ func (w *wire) acceptAll(ctx context.Context) error {
 			return ignoreClosed(err)
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept members: %w", err)
-		case err != nil:
-			w.log.Warn("accept members", "error", err)
-			sleep(ctx, 100*time.Millisecond) // no descriptors are left, for example
+		case err != nil: // out of descriptors, most likely
+			if short.News() {
+				w.log.Warn("members cannot be accepted for now", "error", err)
+			}
+			sleep(ctx, short.Next())
 			continue
 		}
+		short.Over()
 		select {
 		case w.shaking <- struct{}{}:
 			streams.Go(func() {
