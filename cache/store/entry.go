@@ -116,6 +116,13 @@ func (s *sums) add(block []byte) {
 	s.b = binary.LittleEndian.AppendUint64(s.b, xxh3.Hash(block))
 }
 
+// addAll appends the sums of the blocks of b, which begins with a whole one.
+func (s *sums) addAll(b []byte) {
+	for ; len(b) > 0; b = b[min(blockSize, len(b)):] {
+		s.add(b[:min(blockSize, len(b))])
+	}
+}
+
 func (s *sums) full() bool { return len(s.b) == 8*groupBlocks }
 
 // take returns the bytes to write behind the group, and begins the next.

@@ -11,6 +11,23 @@ import (
 	"github.com/cachenode/cachenode/internal/units"
 )
 
+// onDiskOnly opens a store without a memory tier, which ends with the test.
+func onDiskOnly(t *testing.T, size units.Size) *Store {
+	t.Helper()
+	o := DefaultOptions()
+	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, size
+	s, err := New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 // R0023: a write that failed in the middle of an entry, as on a full disk, ended
 // the process. Nothing more of that entry is tried, it is not listed, and those
 // around it stay whole.
@@ -26,17 +43,7 @@ func TestR0023_WriteFailsWithinAnEntry(t *testing.T) {
 
 // testWriteFails stores three entries, has one fail, and stores three others.
 func testWriteFails(t *testing.T, framed bool, size, failing func(k *keeper) int) {
-	o := DefaultOptions()
-	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, 64*units.MiB
-	s, err := New(o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := onDiskOnly(t, 64*units.MiB)
 	k := newKeeper(s.disk) // beside the store's own, which has nothing to do
 	id := uint64(1)
 	store := func(size int, framed bool) (listed, error) {
@@ -63,6 +70,7 @@ func testWriteFails(t *testing.T, framed bool, size, failing func(k *keeper) int
 		}
 		want = append(want, whole)
 	}
+	var err error
 	writable := k.f
 	if k.f, err = os.Open(k.sg.path); err != nil {
 		t.Fatal(err)
@@ -109,25 +117,16 @@ func testWriteFails(t *testing.T, framed bool, size, failing func(k *keeper) int
 // Large objects on their way that have claimed all of the quota are no full disk:
 // what is claimed beyond that is refused, and nothing else.
 func TestClaimsBeyondTheQuota(t *testing.T) {
-	o := DefaultOptions()
-	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, 64*units.MiB
-	s, err := New(o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := onDiskOnly(t, 64*units.MiB)
+	var err error
 	claimed := int64(0)
-	for err == nil && claimed <= int64(o.Disk) {
+	for err == nil && claimed <= int64(s.o.Disk) {
 		if err = s.disk.claim(spillStep); err == nil {
 			claimed += spillStep
 		}
 	}
 	if !errors.Is(err, cache.ErrFull) || claimed == 0 || s.disk.readOnly() {
-		t.Errorf("after %d bytes of %d the error is %v; read-only: %v", claimed, o.Disk, err, s.disk.readOnly())
+		t.Errorf("after %d bytes of %d the error is %v; read-only: %v", claimed, s.o.Disk, err, s.disk.readOnly())
 	}
 	s.disk.segs.bytes.Add(-claimed)
 	if err := s.disk.claim(spillStep); err != nil {

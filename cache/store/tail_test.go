@@ -118,9 +118,7 @@ func TestFill(t *testing.T) {
 			e := header{h: hash{1}, id: 7, length: int64(length), apart: len(apart)}
 			var s sums
 			if length > blockSize {
-				for b := body; len(b) > 0; b = b[min(blockSize, len(b)):] {
-					s.add(b[:min(blockSize, len(b))])
-				}
+				s.addAll(body)
 				s.b = s.seal()
 			}
 			want := append(e.append(nil), bytes.Join([][]byte{body, s.b, apart}, nil)...)

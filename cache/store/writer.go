@@ -81,7 +81,7 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // outgrows reports whether n more bytes are too many to be kept in memory.
 func (w *writer) outgrows(n int) bool {
-	return w.s.disk != nil && w.length+int64(n) > w.most()
+	return w.length+int64(n) > w.most()
 }
 
 // most is the longest body that is kept in memory while it is written. Where
@@ -391,9 +391,7 @@ func (sp *spill) flush() error {
 	if err := sp.writeAt(sp.buf, fileOffset(sp.flushed)); err != nil {
 		return err
 	}
-	for b := sp.buf; len(b) > 0; b = b[min(blockSize, len(b)):] {
-		sp.sums.add(b[:min(blockSize, len(b))])
-	}
+	sp.sums.addAll(sp.buf)
 	end := fileOffset(sp.flushed) + int64(len(sp.buf))
 	sp.flushed += int64(len(sp.buf))
 	sp.d.space.owed.Add(-int64(len(sp.buf)))

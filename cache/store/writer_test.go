@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"testing"
 
 	"github.com/cachenode/cachenode/cache"
@@ -14,23 +13,14 @@ import (
 // However many bodies are written at a time, they take a bounded amount of memory:
 // those that need more go to files early, and come out whole.
 func TestManyBodiesAtATime(t *testing.T) {
-	o := DefaultOptions()
-	o.Dir, o.Memory, o.Disk = t.TempDir(), 0, units.GiB
-	s, err := New(o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := onDiskOnly(t, units.GiB)
 	const count, size, part = 150, 700_000, 50_000
 	key := func(i int) string { return fmt.Sprint("http://example.com/", i) }
 	meta := func(i int) *cache.Meta { return &cache.Meta{Key: key(i), Status: 200, Length: size} }
 	writers, bodies := make([]cache.Writer, count), make([][]byte, count)
 	for i := range writers {
 		bodies[i] = leaseBody(key(i), size)
+		var err error
 		if writers[i], err = s.Create(meta(i)); err != nil {
 			t.Fatal(err)
 		}

@@ -86,16 +86,28 @@ func parseFields(text string) (http.Header, error) {
 	return fields, nil
 }
 
-// ows is the white space around a value (RFC 9110 §5.6.3). A CR is none: whoever
-// takes it for the end of the line reads on elsewhere.
-const ows = " \t"
+// trimOWS cuts off the white space around a value (RFC 9110 §5.6.3). A CR is none:
+// whoever takes it for the end of the line reads on elsewhere.
+func trimOWS(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return trimRightOWS(s)
+}
+
+func trimRightOWS(s string) string {
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 func parseField(line string) (name, value string, err error) {
 	raw, value, ok := strings.Cut(line, ":")
 	if !ok {
 		return "", "", protocolError("field line without a colon")
 	}
-	token := strings.TrimRight(raw, ows)
+	token := trimRightOWS(raw)
 	if !validToken(token) {
 		return "", "", protocolError("invalid field name")
 	}
@@ -103,7 +115,7 @@ func parseField(line string) (name, value string, err error) {
 	if len(token) != len(raw) && isFraming(name) {
 		return "", "", protocolError("space between " + name + " and its colon")
 	}
-	if value = strings.Trim(value, ows); !validValue(value) {
+	if value = trimOWS(value); !validValue(value) {
 		return "", "", protocolError("invalid byte in field " + name)
 	}
 	return name, value, nil
@@ -118,12 +130,12 @@ func unfold(fields http.Header, name, line string) error {
 	if isFraming(name) {
 		return protocolError("folded " + name)
 	}
-	more := strings.Trim(line, ows)
+	more := trimOWS(line)
 	if !validValue(more) {
 		return protocolError("invalid byte in field " + name)
 	}
 	v := fields[name]
-	v[len(v)-1] = strings.Trim(v[len(v)-1]+" "+more, ows)
+	v[len(v)-1] = trimOWS(v[len(v)-1] + " " + more)
 	return nil
 }
 
